@@ -1,0 +1,196 @@
+"""Settings: one table, each settable by flag and by environment, each knowing where its value came from.
+
+Precedence: flag, then ``STAFFEL_<NAME>``, then (secrets) the file named by ``STAFFEL_<NAME>_FILE``, then the default.
+What is empty by default is derived: the embedded part at its port, a database file in the data folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from deploy.runtime.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "STAFFEL_"
+
+
+class Port(IntEnum):
+    """What listens where on one machine, counted from ``--port-base``."""
+
+    PORTAL = 0
+    INBOX = 1
+    SMTP = 2
+    KAFKA = 3
+    CONTROLLER = 4
+    REGISTRY = 5
+    WORKER = 6
+    NOTIFICATION = 7
+    PAYOUT = 8
+    PORTAL_METRICS = 9
+
+
+def setting(default: Any, help_text: str, *, secret: bool = False) -> Any:
+    """One row of the table."""
+    return field(default=default, metadata={"help": help_text, "secret": secret})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a process needs to know. Build it with ``load``."""
+
+    data: Path = setting(Path(".staffel"), "Folder for everything the embedded stack writes")
+    port_base: int = setting(8400, "First of the ten ports used on this machine")
+    listen: str = setting("127.0.0.1", "Address that the web pages and metrics listen on")
+    clock: str = setting("", "Start the test clock at this instant, e.g. 2026-10-01T00:00:00Z (empty: real time)")
+    clock_rate: float = setting(1.0, "How much faster than real time the test clock runs")
+    programme: str = setting("", "Programme file (empty: the one that ships)")
+    kafka: str = setting("", "Bootstrap servers of Kafka (empty: the embedded broker)")
+    registry_url: str = setting("", "Schema registry with Confluent's API (empty: the embedded one)")
+    smtp_url: str = setting(
+        "", "smtp://[user:password@]host:port or smtps://… (empty: the embedded mail catcher)", secret=True
+    )
+    portal_db_url: str = setting("", "SQLAlchemy URL of the portal's database (empty: a SQLite file)", secret=True)
+    notification_db_url: str = setting("", "The same for notification", secret=True)
+    payout_db_url: str = setting("", "The same for payout", secret=True)
+    public_url: str = setting("", "Address under which partners reach the portal (empty: this machine)")
+    payments: str = setting("", "Folder for payment files (empty: DATA/payments)")
+    topic_prefix: str = setting("staffel.", "Put before every topic's name")
+    partitions: int = setting(4, "Partitions of each topic; can't be changed once they exist")
+    app_id: str = setting("staffel", "Name of the stream's consumer group and of its transactions")
+    replication: int = setting(1, "Replicas of each topic; 3 in production")
+    single_node: bool = setting(True, "Accept a broker without replicas; say false in production")
+    mail_from: str = setting("Partner Programme <partner@staffel.example>", "Sender of the mails")
+    debtor_name: str = setting("Staffel Hardware GmbH", "Account holder in payment files")
+    debtor_iban: str = setting("DE02120300000000202051", "Account that the rebates are paid from")
+    link_hours: int = setting(24 * 14, "How long a personal link stays valid, in hours of real time")
+    payout_hour: int = setting(
+        10, "Hour of a bank day, programme time, at which payable rebates go into a payment file"
+    )
+    link_secret: str = setting("", "Key that signs personal links (empty: made and kept in DATA/secrets)", secret=True)
+    session_secret: str = setting("", "Key that signs portal sessions (likewise)", secret=True)
+    bank_key: str = setting("", "Key that encrypts bank details at rest (likewise)", secret=True)
+    log_format: str = setting("json", "json or text")
+    log_level: str = setting("info", "debug, info, warning or error")
+
+    def port(self, port: Port) -> int:
+        """The number of a port."""
+        return self.port_base + port
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and, for each, where its value came from: ``flag``, a variable, ``default`` or ``derived``."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings. ``flags`` holds what the command line said; None values count as unsaid.
+
+    Raises UsageError for a value that does not fit or an unknown ``STAFFEL_`` variable.
+    """
+    flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    environ = os.environ if environ is None else environ
+    table = {f.name: f for f in fields(Settings)}
+    _refuse_unknown(environ, table)
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, row in table.items():
+        variable = PREFIX + name.upper()
+        if name in flags:
+            raw, sources[name] = flags[name], "flag"
+        elif variable in environ:
+            raw, sources[name] = environ[variable], variable
+        elif row.metadata["secret"] and f"{variable}_FILE" in environ:
+            raw, sources[name] = _read_secret(Path(environ[f"{variable}_FILE"])), f"{variable}_FILE"
+        else:
+            raw, sources[name] = row.default, "default"
+        values[name] = _parse(name, raw, type(row.default))
+    _derive(values, sources)
+    return Loaded(Settings(**values), sources)
+
+
+def _refuse_unknown(environ: Mapping[str, str], table: Mapping[str, Any]) -> None:
+    known = {PREFIX + name.upper() for name in table} | {
+        f"{PREFIX}{name.upper()}_FILE" for name, row in table.items() if row.metadata["secret"]
+    }
+    for variable in environ:
+        # STAFFEL_TEST_… steers our tests, STAFFEL_MAVEN_… and STAFFEL_JAVA the fetching of the embedded stack.
+        if not variable.startswith(PREFIX) or variable in known or variable in OTHER_VARIABLES:
+            continue
+        if variable.startswith(PREFIX + "TEST_"):
+            continue
+        near = difflib.get_close_matches(variable, known, 1)
+        raise UsageError(
+            f"{variable} is not a setting of Staffel",
+            f"did you mean {near[0]}?" if near else "see ./staffel config show",
+        )
+
+
+OTHER_VARIABLES = {
+    "STAFFEL_JAVA": "A Java runtime (21 or newer) to use instead of the one that ships",
+    "STAFFEL_MAVEN_REPO": "A mirror of Maven Central to fetch the embedded stack from",
+    "STAFFEL_CACHE": "Folder for downloads (default: the user's cache folder)",
+    "STAFFEL_VENV": "Folder of the Python environment (default: .venv beside the launcher)",
+}
+
+
+def _parse(name: str, raw: Any, kind: type[Any]) -> Any:
+    try:
+        if kind is bool and isinstance(raw, str):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[raw.lower()]
+        if issubclass(kind, Path):
+            return Path(raw)
+        return kind(raw)
+    except (ValueError, KeyError):
+        raise UsageError(f"{name} can't be {raw!r}", f"it wants a {kind.__name__}") from None
+
+
+def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
+    base, data = values["port_base"], values["data"]
+    if not 1024 <= base <= 65_500:
+        raise UsageError(f"port_base can't be {base}", "choose a number between 1024 and 65500")
+    derived = {
+        "programme": str(ROOT / "programme.toml"),
+        "kafka": f"127.0.0.1:{base + Port.KAFKA}",
+        "registry_url": f"http://127.0.0.1:{base + Port.REGISTRY}/apis/ccompat/v7",
+        "smtp_url": f"smtp://127.0.0.1:{base + Port.SMTP}",
+        "public_url": f"http://127.0.0.1:{base + Port.PORTAL}",
+        "payments": str(data / "payments"),
+        **{f"{service}_db_url": f"sqlite:///{data / service}.db" for service in ("portal", "notification", "payout")},
+    }
+    for name, value in derived.items():
+        if not values[name]:
+            values[name], sources[name] = value, "derived"
+
+
+def secret(settings: Settings, name: str) -> str:
+    """A secret's value: as set, else made once and kept readable for the owner alone in ``DATA/secrets``."""
+    value = str(getattr(settings, name))
+    if value:
+        return value
+    folder = settings.data / "secrets"
+    path = folder / name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_secret(path)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(32))
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"can't read the secret in {path}: {error.strerror}") from None

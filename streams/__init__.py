@@ -1,0 +1,11 @@
+"""Sale events in, decisions out. The pipeline on one screen::
+
+sales ────► agents.sales ────┐                           ┌─► tallies, sale-lines, positions   (state = output)
+partners ─► agents.partners ─┼─► partition.Partition ────┼─► tier-changes
+time ─────► agents.calendar ─┘   one lock, one memory,   ├─► weekly-summaries, quarter-closes
+                                 one transaction a batch └─► sales-dead-letters
+transport.py   hands an agent one slice of a partition at a time instead of one record
+rules/         pure: what a record, a registration or a moment does to lines and tallies
+partition.py   a partition's state in memory, restored from the topics it is published in
+assembly.py    the one place that wires; app.py is what ``faust -A streams.app worker`` finds
+"""
