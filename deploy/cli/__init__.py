@@ -1,0 +1,1 @@
+"""The command line: ``./staffel COMMAND``. Says what it did on stdout, what went wrong and why on stderr."""

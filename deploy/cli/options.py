@@ -1,0 +1,57 @@
+"""Flags for commands: those of the settings' table, and ``--json``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from deploy.runtime.settings import Settings, load
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+_SHOWN = ("data", "port_base", "programme", "clock", "clock_rate")
+_KINDS = {Path: Optional[Path], int: Optional[int], float: Optional[float]}  # noqa: UP045  # typer reads these
+
+
+def takes_settings(*shown: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: the command gets a flag for each setting and, as ``loaded``, what ``settings.load`` makes of them.
+
+    Help shows the flags named in ``shown``; the others work too. Secrets have no flag: a process list shows flags to
+    everybody. Of a setting that the command has a parameter of its own for, the command's wins.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != "loaded"]
+        taken = {parameter.name for parameter in own}
+        rows = [row for row in fields(Settings) if not row.metadata["secret"] and row.name not in taken]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            flags = {row.name: given.pop(row.name) for row in rows}
+            command(loaded=load(flags), **given)
+
+        parameters = [*own, *(_flag(row, row.name in (shown or _SHOWN)) for row in rows)]
+        vars(run)["__signature__"] = signature.replace(parameters=parameters)
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del vars(run)["__wrapped__"]  # typer would read the original's annotations
+        return run
+
+    return decorate
+
+
+def _flag(row: Field[Any], shown: bool) -> inspect.Parameter:
+    name = "--" + row.name.replace("_", "-")
+    default = f" [default: {row.default}]" if row.default not in ("", 1.0) else ""
+    names = [f"{name}/--no-{name[2:]}"] if isinstance(row.default, bool) else [name]
+    option = typer.Option(*names, help=row.metadata["help"] + default, hidden=not shown, show_default=False)
+    kind = Optional[bool] if isinstance(row.default, bool) else _KINDS.get(type(row.default), Optional[str])  # noqa: UP045
+    if isinstance(row.default, Path):
+        kind = _KINDS[Path]
+    return inspect.Parameter(row.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option])
