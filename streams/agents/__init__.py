@@ -1,0 +1,1 @@
+"""Faust's side of the stream: thin agents and a timer that hand over to the partition."""

@@ -1,0 +1,93 @@
+"""The partitions that this worker owns now. One object per partition and assignment; made at assignment only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+from faust.types import TP
+
+from deploy.runtime.errors import Exit, StaffelError
+from schemas.topics import Topic
+from streams import metrics
+from streams.partition import Partition, Revoked, Surroundings
+from streams.restore import SOURCES
+
+_log = logging.getLogger("streams.owned")
+
+
+class Owned:
+    """Takes partitions when they are assigned and gives them up when they are revoked."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._partitions: dict[int, Partition] = {}
+        self.assigned = False
+        """Whether an assignment was completed since the last revocation."""
+
+    def partition(self, number: int) -> Partition:
+        """The partition, if it is ours now. Raises Revoked."""
+        try:
+            return self._partitions[number]
+        except KeyError:
+            raise Revoked(f"partition {number} is not ours") from None
+
+    def all(self) -> list[Partition]:
+        """All partitions that are ours now."""
+        return list(self._partitions.values())
+
+    async def where_to_begin(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
+        """Take what is assigned and not ours yet, all at once, and answer where to begin reading each source."""
+        async with self.or_die():
+            by_source = {topic.name: self._numbers(assigned, topic) for topic in SOURCES}
+            numbers = by_source[SOURCES[0].name]
+            if any(found != numbers for found in by_source.values()):
+                raise StaffelError(
+                    f"sales and partners were assigned unevenly: {by_source}", "both topics need as many partitions"
+                )
+            new = sorted(numbers - self._partitions.keys())
+            for taken in await asyncio.gather(*(Partition.take(number, self._around) for number in new)):
+                self._partitions[taken.number] = taken
+            self.assigned = True
+            metrics.OWNED.set(len(self._partitions))
+            _log.info("partitions restored: %s", sorted(self._partitions))
+        prefix = self._around.settings.topic_prefix
+        return {
+            TP(topic.full_name(prefix), number): self._partitions[number].next_offset(topic)
+            for topic in SOURCES
+            for number in numbers
+        }
+
+    async def give_up(self, revoked: Iterable[TP]) -> None:
+        """Close what is revoked: a running transaction is waited for, nothing begins any more."""
+        self.assigned = False
+        numbers = {tp.partition for tp in revoked}
+        leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
+        await asyncio.gather(*(partition.close() for partition in leaving))
+        metrics.OWNED.set(len(self._partitions))
+
+    @asynccontextmanager
+    async def or_die(self) -> AsyncIterator[None]:
+        """What is not handled ends the process: Faust would restart the agent and skip the slice."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise
+        except Revoked as error:
+            _log.info("%s; what was read is left to the new owner", error)
+        except BaseException as error:  # noqa: BLE001
+            _log.critical("the worker ends: %r", error, exc_info=not isinstance(error, StaffelError))
+            code = Exit.FAILED
+            if isinstance(error, StaffelError):
+                code = error.exit_code
+                print(f"worker: {error.message}\nhint: {error.hint}", file=sys.stderr, flush=True)
+            # Not sys.exit: nothing may run on that could acknowledge or commit anything.
+            os._exit(code)
+
+    def _numbers(self, assigned: Iterable[TP], topic: Topic) -> set[int]:
+        name = topic.full_name(self._around.settings.topic_prefix)
+        return {tp.partition for tp in assigned if tp.topic == name}

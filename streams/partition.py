@@ -1,0 +1,325 @@
+"""One partition of the stream, owned for one assignment: its state in memory, and one transaction a batch.
+
+Everything that changes it runs on its one thread, in order: batches, registrations, calendar moments. That thread is
+the lock. Whatever goes wrong in a transaction ends the process; what became of it is read from Kafka by the next owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from aiokafka.structs import ConsumerRecord
+from confluent_kafka import KafkaError, Message
+
+from deploy.runtime import kafka
+from deploy.runtime.clock import Clock
+from deploy.runtime.settings import Settings
+from schemas.codec import Codec, header, headers_for
+from schemas.events import Event, Position, QuarterClosed, SaleLine, Tally, TierChanged, WeeklySummary
+from schemas.topics import (
+    DEAD_LETTERS,
+    PARTNERS,
+    POSITIONS,
+    QUARTER_CLOSES,
+    SALE_LINES,
+    SALES,
+    TALLIES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+    Topic,
+)
+from schemas.values import line_key, tally_key
+from streams import metrics
+from streams.intake import DeadLetter, Registration, Sale, Stray, read_partner, read_sale
+from streams.restore import CALENDAR, Log, Restored, restore
+from streams.rules.calendar import MomentKind, due
+from streams.rules.fold import Draft
+from streams.rules.terms import Programme
+from streams.transport import Slice
+
+SOURCE = "/staffel/streams"
+_TOPIC_OF: dict[type[Event], Topic] = {
+    TierChanged: TIER_CHANGES,
+    WeeklySummary: WEEKLY_SUMMARIES,
+    QuarterClosed: QUARTER_CLOSES,
+}
+_REROUTED = "staffel-rerouted-from"
+_COMMIT_SECONDS = 15
+_CLOCK_TOLERANCE_SECONDS = 300
+
+
+class Revoked(RuntimeError):
+    """The partition was asked to work after it was given up."""
+
+
+class Surroundings(NamedTuple):
+    """What all partitions of a worker share."""
+
+    settings: Settings
+    codec: Codec
+    clock: Clock
+    programme: Programme
+
+
+class Outgoing(NamedTuple):
+    """A record to be written in a transaction. Without a partition, the key decides."""
+
+    topic: Topic
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, Any]]
+    partition: int | None = None
+
+
+class Partition:
+    """A restored partition. Make it with ``take``; every method but ``close`` raises Revoked after ``close``."""
+
+    def __init__(self, number: int, around: Surroundings) -> None:
+        self.number = number
+        self._around = around
+        self._restored = Restored()
+        self._logs: dict[str, Log] = {}
+        self._alive = True
+        self._thread = ThreadPoolExecutor(1, f"partition-{number}")
+        self._producer: Any = None
+        self._broker_time: tuple[float, float] | None = None
+
+    @classmethod
+    async def take(cls, number: int, around: Surroundings) -> Partition:
+        """Fence the former owner, restore the state, prove it. Raises StaffelError if it is not sound."""
+        partition = cls(number, around)
+        await partition._run(partition._take)
+        return partition
+
+    def next_offset(self, source: Topic) -> int:
+        """Where reading of a source goes on."""
+        position = self._restored.positions.get(source.name)
+        return position.offset + 1 if position else 0
+
+    async def apply(self, source: Topic, slices: Sequence[Slice]) -> None:
+        """Apply consecutive slices of a source in one transaction."""
+        await self._run(partial(self._apply, source, slices))
+
+    async def apply_calendar(self) -> None:
+        """Apply each moment that has become due, in a transaction each."""
+        await self._run(self._apply_calendar)
+
+    async def close(self) -> None:
+        """Give the partition up: a running transaction is waited for, nothing begins any more."""
+        self._alive = False
+        await asyncio.to_thread(self._thread.shutdown, wait=True)
+        self._producer = None
+
+    async def _run(self, work: Any) -> None:
+        if not self._alive:
+            raise Revoked(f"partition {self.number} is not ours any more")
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # --- on the partition's thread from here on ------------------------------------------------------------------
+
+    def _take(self) -> None:
+        started = time.monotonic()
+        settings = self._around.settings
+        self._producer = kafka.producer(
+            settings,
+            transactional_id=f"{settings.topic_prefix}{settings.app_id}.{self.number}",
+            transaction_timeout_ms=10_000,
+            linger_ms=2,
+            queue_buffering_max_messages=2_000_000,
+            message_max_bytes=2 * 1_048_576,
+        )
+        self._producer.init_transactions(30)
+        self._restored, self._logs = restore(settings, self._around.codec, self.number)
+        if CALENDAR not in self._restored.positions:
+            # A partition begins with no past: what was due before it existed is nobody's business.
+            self._restored.positions[CALENDAR] = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))
+        metrics.RESTORE_SECONDS.observe(time.monotonic() - started)
+
+    def _apply(self, source: Topic, slices: Sequence[Slice]) -> None:
+        if not self._alive:
+            return
+        started = time.monotonic()
+        begin, end = slices[0].begin, slices[-1].end
+        position = self.next_offset(source) - 1
+        if begin > position + 1:
+            raise RuntimeError(f"{source.name}/{self.number}: slice begins at {begin}, position is {position}")
+        records = [record for piece in slices for record in piece.records if record.offset > position]
+        if end - 1 <= position:
+            return
+        draft = self._draft()
+        fold = self._fold_sales if source is SALES else self._fold_partners
+        others = fold(records, draft)
+        last = self._recorded_at(records[-1]) if records else self._around.clock.now()
+        draft.settle(last)
+        self._commit(draft, {source.name: self._position(source.name, end - 1)}, others)
+        self._measure(source, records, draft, time.monotonic() - started)
+
+    def _fold_sales(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
+        others = []
+        partitions = self._around.settings.partitions
+        for record in records:
+            match read_sale(record, self._around.codec, self.number, partitions):
+                case Sale(event):
+                    draft.sale(event, self._recorded_at(record), record.offset)
+                case Stray(partner_id) if header(record.headers, _REROUTED) is None:
+                    draft.results["rerouted", ""] += 1
+                    others.append(self._rerouted(record, partner_id))
+                case Stray():
+                    draft.results["dead-letter", "stray-twice"] += 1
+                    others.append(self._dead_letter(record, DeadLetter("stray-twice", "re-routed, and wrong again")))
+                case DeadLetter() as letter:
+                    draft.results["dead-letter", letter.reason] += 1
+                    others.append(self._dead_letter(record, letter))
+        return others
+
+    def _fold_partners(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
+        others = []
+        for record in records:
+            match read_partner(record, self._around.codec):
+                case Registration(partner_id, partner):
+                    draft.partner(partner_id, partner, self._recorded_at(record))
+                case DeadLetter() as letter:
+                    others.append(self._dead_letter(record, letter))
+        return others
+
+    def _apply_calendar(self) -> None:
+        if not self._alive:
+            return
+        done = self._restored.positions[CALENDAR].offset
+        programme = self._around.programme
+        after = datetime.fromtimestamp(done / 1000, UTC)
+        for moment in due(programme, after, self._around.clock.now()):
+            if not self._clocks_agree():
+                metrics.CALENDAR_HELD.set(1)
+                return
+            metrics.CALENDAR_HELD.set(0)
+            draft = self._draft()
+            draft.moment(moment)
+            self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(moment.at))}, [])
+            if moment.kind is not MomentKind.WEEK:
+                state = 2 if moment.kind is MomentKind.FINAL else 1
+                metrics.CLOSE_STATE.labels(str(moment.quarter)).set(state)
+
+    def _clocks_agree(self) -> bool:
+        """Whether this machine and the broker tell the same time: a wrong clock would close quarters and pay.
+
+        The broker's time is that of a record written now: the calendar's position, unchanged.
+        """
+        self._commit(self._draft(), {CALENDAR: self._restored.positions[CALENDAR]}, [])
+        if self._broker_time is None:
+            return False
+        broker, at = self._broker_time
+        return abs(time.time() - (broker + time.monotonic() - at)) < _CLOCK_TOLERANCE_SECONDS
+
+    def _commit(self, draft: Draft, positions: dict[str, Position], others: Sequence[Outgoing]) -> None:
+        """Write a draft, its events and the positions in one transaction; then, and only then, change the memory."""
+        outgoing = [*self._state_records(draft), *self._event_records(draft), *others]
+        outgoing += [self._position_record(position) for position in positions.values()]
+        failures: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                failures.append(error)
+            elif message.key() == CALENDAR.encode():
+                self._broker_time = message.timestamp()[1] / 1000, time.monotonic()
+
+        prefix = self._around.settings.topic_prefix
+        self._producer.begin_transaction()
+        for topic, key, value, headers, partition in outgoing:
+            where = {} if partition is None else {"partition": partition}
+            self._producer.produce(
+                topic.full_name(prefix), value=value, key=key, headers=headers, on_delivery=delivered, **where
+            )
+        self._producer.commit_transaction(_COMMIT_SECONDS)
+        if failures:
+            raise RuntimeError(f"partition {self.number}: committed with {len(failures)} undelivered records")
+        self._restored.state.absorb(draft)
+        self._restored.positions.update(positions)
+
+    def _state_records(self, draft: Draft) -> list[Outgoing]:
+        encode = self._around.codec.encode
+        lines: list[tuple[Topic, str, SaleLine | Tally]] = [
+            (SALE_LINES, line_key(line.partner_id, line.sale_id), line) for line in draft.lines.values()
+        ]
+        tallies: list[tuple[Topic, str, SaleLine | Tally]] = [
+            (TALLIES, tally_key(tally.programme_id, tally.partner_id, tally.quarter), tally)
+            for tally in draft.tallies.values()
+        ]
+        return [
+            Outgoing(topic, key.encode(), encode(topic, event), [], self.number)
+            for topic, key, event in lines + tallies
+        ]
+
+    def _event_records(self, draft: Draft) -> list[Outgoing]:
+        now = self._around.clock.now()
+        records = []
+        for event in draft.events:
+            topic = _TOPIC_OF[type(event)]
+            partner_id: str = event.partner_id  # type: ignore[attr-defined]
+            headers = headers_for(event, source=SOURCE, time=now, subject=partner_id)
+            value = self._around.codec.encode(topic, event)
+            records.append(Outgoing(topic, partner_id.encode(), value, list(headers), self.number))
+        return records
+
+    def _position_record(self, position: Position) -> Outgoing:
+        value = self._around.codec.encode(POSITIONS, position)
+        return Outgoing(POSITIONS, position.source.encode(), value, [], self.number)
+
+    def _rerouted(self, record: ConsumerRecord, partner_id: str) -> Outgoing:
+        origin = f"{record.partition}/{record.offset}".encode()
+        return Outgoing(SALES, partner_id.encode(), record.value, [*record.headers, (_REROUTED, origin)])
+
+    def _dead_letter(self, record: ConsumerRecord, letter: DeadLetter) -> Outgoing:
+        """The original bytes, untouched, with where they came from and what is wrong in headers."""
+        metrics.DEAD_LETTERS.labels(letter.reason).inc()
+        origin = {
+            "dlq.topic": record.topic,
+            "dlq.partition": str(record.partition),
+            "dlq.offset": str(record.offset),
+            "dlq.timestamp": str(record.timestamp),
+            "dlq.reason": letter.reason,
+            "dlq.message": letter.message,
+        }
+        headers = [*record.headers, *((name, text.encode()) for name, text in origin.items())]
+        return Outgoing(DEAD_LETTERS, record.key, record.value, headers, self.number)
+
+    def _draft(self) -> Draft:
+        at = datetime.fromtimestamp(self._restored.positions[CALENDAR].offset / 1000, UTC)
+        return Draft(self._restored.state, self._around.programme, at)
+
+    def _position(self, source: str, offset: int) -> Position:
+        log = self._logs.get(source)
+        return Position(
+            source=source,
+            topic_id=log.topic_id if log else "",
+            offset=offset,
+            leader_epoch=log.leader_epoch if log else 0,
+            programme_hash=self._around.programme.hash,
+        )
+
+    def _recorded_at(self, record: ConsumerRecord) -> datetime:
+        return self._around.clock.at(datetime.fromtimestamp(record.timestamp / 1000, UTC))
+
+    @staticmethod
+    def _milliseconds(instant: datetime) -> int:
+        return round(instant.timestamp() * 1000)
+
+    def _measure(self, source: Topic, records: Sequence[ConsumerRecord], draft: Draft, seconds: float) -> None:
+        metrics.APPLY_SECONDS.observe(seconds)
+        metrics.POSITION.labels(source.name, str(self.number)).set(self.next_offset(source) - 1)
+        if source is PARTNERS or not records:
+            return
+        for (result, reason), number in draft.results.items():
+            metrics.SALES_EVENTS.labels(result, reason).inc(number)
+        for (country, tier), units in Counter(draft.units_counted).items():
+            metrics.UNITS_COUNTED.labels(country, str(tier)).inc(units)
+        metrics.UNACCOUNTED.labels(str(self.number)).inc(len(records) - sum(draft.results.values()))
+        metrics.LAST_EVENT.set(records[-1].timestamp / 1000)
+        metrics.EVENT_LAG.set(max(0.0, time.time() - records[-1].timestamp / 1000))

@@ -1,0 +1,197 @@
+"""Reads a partition's state back from the topics it is published in, and proves that it is whole.
+
+Called after the partition's transactions were taken over: from then on nobody else can add to them.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+from confluent_kafka import IsolationLevel, KafkaError, Message, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from deploy.runtime import kafka
+from deploy.runtime.errors import NotReady, StaffelError
+from deploy.runtime.settings import Settings
+from schemas.codec import Codec
+from schemas.events import Partner, Position, SaleLine, Tally
+from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
+from streams.rules.fold import State
+
+STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES)
+SOURCES = (SALES, PARTNERS)
+CALENDAR = "calendar"
+_REBUILD = "the stream's state and its sources belong together; restore both, see deploy/docs/operations.md"
+
+
+@dataclass
+class Restored:
+    """A partition's state, and how far it has come in each source."""
+
+    state: State = field(default_factory=State)
+    positions: dict[str, Position] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the broker says of a source partition: which log it is, where it begins and ends."""
+
+    topic_id: str
+    start: int
+    end: int
+    leader_epoch: int
+
+
+def restore(settings: Settings, codec: Codec, partition: int, seconds: float = 60) -> tuple[Restored, dict[str, Log]]:
+    """The state of a partition as committed, and its sources' logs.
+
+    Raises NotReady if an open transaction hides state for longer than ``seconds``; StaffelError if the state does not
+    fit its sources or itself.
+    """
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    ends = _wait_until_settled(admin, settings, partition, seconds)
+    restored = Restored()
+    reader = _Reader(settings, codec, partition)
+    try:
+        for message in reader.read(POSITIONS, ends[POSITIONS.name]):
+            position = cast(Position, codec.decode(POSITIONS, _value(message)))
+            restored.positions[position.source] = position
+        for message in reader.read(SALE_LINES, ends[SALE_LINES.name]):
+            line = cast(SaleLine, codec.decode(SALE_LINES, _value(message)))
+            restored.state.lines.setdefault(line.partner_id, {})[line.sale_id] = line
+        for message in reader.read(TALLIES, ends[TALLIES.name]):
+            tally = cast(Tally, codec.decode(TALLIES, _value(message)))
+            restored.state.tallies.setdefault(tally.partner_id, {})[tally.quarter] = tally
+        known = restored.positions.get(PARTNERS.name)
+        for message in reader.read(PARTNERS, known.offset + 1 if known else 0):
+            _note_partner(restored.state, codec, message)
+    finally:
+        reader.close()
+    logs = _logs(admin, settings, partition)
+    _prove(restored, logs, partition)
+    return restored, logs
+
+
+def _note_partner(state: State, codec: Codec, message: Message) -> None:
+    value = message.value()
+    if value is None:
+        state.partners.pop(message.key().decode("utf-8", "replace"), None)
+        return
+    try:
+        partner = cast(Partner, codec.decode(PARTNERS, value))
+    except ValueError:
+        return  # was put aside when it was first read
+    state.partners[partner.partner_id] = partner
+
+
+def _value(message: Message) -> bytes:
+    value = message.value()
+    if value is None:
+        raise StaffelError(f"{message.topic()} holds a tombstone that the stream did not write", _REBUILD)
+    return bytes(value)
+
+
+class _Reader:
+    """Reads one partition of a topic from its start to an offset."""
+
+    def __init__(self, settings: Settings, codec: Codec, partition: int) -> None:
+        self._settings, self._partition = settings, partition
+        # A short wait at the broker: each empty partition would otherwise cost the whole of it.
+        self._consumer = kafka.reader(settings, fetch_wait_max_ms=10, auto_offset_reset="earliest")
+
+    def read(self, topic: Topic, end: int) -> list[Message]:
+        if end <= 0:
+            return []
+        name = topic.full_name(self._settings.topic_prefix)
+        self._consumer.assign([TopicPartition(name, self._partition, 0)])
+        found: list[Message] = []
+        while True:
+            for message in self._consumer.consume(5000, 1.0):
+                error = message.error()
+                if error is None:
+                    if message.offset() >= end:
+                        return found
+                    found.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                elif not error.retriable():
+                    raise NotReady(f"reading {name} failed: {error.str()}")
+            place = self._consumer.position([TopicPartition(name, self._partition)])[0].offset
+            if place >= end:
+                return found
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _wait_until_settled(admin: AdminClient, settings: Settings, partition: int, seconds: float) -> dict[str, int]:
+    """The end of each state partition, once nobody's open transaction hides anything before it."""
+    names = {topic.full_name(settings.topic_prefix): topic.name for topic in STATE_TOPICS}
+    places = [TopicPartition(name, partition) for name in names]
+    deadline = time.monotonic() + seconds
+    while True:
+        stable = _latest(admin, places, IsolationLevel.READ_COMMITTED)
+        high = _latest(admin, places, IsolationLevel.READ_UNCOMMITTED)
+        hidden = [name for name in names if stable[name] != high[name]]
+        if not hidden:
+            return {names[name]: offset for name, offset in stable.items()}
+        if time.monotonic() > deadline:
+            raise NotReady(
+                f"an open transaction hides records of {', '.join(hidden)} partition {partition}",
+                "find and end it: kafka-transactions.sh find-hanging",
+            )
+        time.sleep(0.2)
+
+
+def _latest(admin: AdminClient, places: list[TopicPartition], isolation: IsolationLevel) -> dict[str, int]:
+    found = admin.list_offsets(
+        dict.fromkeys(places, OffsetSpec.latest()), isolation_level=isolation, request_timeout=10
+    )
+    return {place.topic: outcome.result().offset for place, outcome in found.items()}
+
+
+def _logs(admin: AdminClient, settings: Settings, partition: int) -> dict[str, Log]:
+    names = {topic.full_name(settings.topic_prefix): topic.name for topic in SOURCES}
+    described = admin.describe_topics(TopicCollection(list(names)), request_timeout=10)
+    places = [TopicPartition(name, partition) for name in names]
+    first = admin.list_offsets(dict.fromkeys(places, OffsetSpec.earliest()), request_timeout=10)
+    last = admin.list_offsets(dict.fromkeys(places, OffsetSpec.latest()), request_timeout=10)
+    return {
+        names[place.topic]: Log(
+            topic_id=str(described[place.topic].result().topic_id),
+            start=first[place].result().offset,
+            end=last[place].result().offset,
+            leader_epoch=last[place].result().leader_epoch or 0,
+        )
+        for place in places
+    }
+
+
+def _prove(restored: Restored, logs: dict[str, Log], partition: int) -> None:
+    """Refuse to go on from a state that does not fit its sources, or itself."""
+    for source, log in logs.items():
+        where = f"{source} partition {partition}"
+        position = restored.positions.get(source)
+        next_offset = position.offset + 1 if position else 0
+        if position and position.topic_id != log.topic_id:
+            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _REBUILD)
+        if position and log.leader_epoch < position.leader_epoch:
+            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _REBUILD)
+        if log.start > next_offset:
+            raise StaffelError(f"{where} begins at {log.start}, records from {next_offset} on are gone", _REBUILD)
+        if log.end < next_offset:
+            raise StaffelError(f"{where} ends at {log.end}, before offset {next_offset} of the state", _REBUILD)
+    applied = restored.positions.get(SALES.name)
+    beyond = [
+        line.sale_id
+        for own in restored.state.lines.values()
+        for line in own.values()
+        if line.source_offset > (applied.offset if applied else -1)
+    ]
+    if beyond:
+        raise StaffelError(f"partition {partition}: {len(beyond)} sale lines lie beyond the position", _REBUILD)
+    wrong = restored.state.differences()
+    if wrong:
+        raise StaffelError(f"partition {partition}: {len(wrong)} tallies are not the sum of their lines", _REBUILD)

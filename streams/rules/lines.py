@@ -1,0 +1,191 @@
+"""A sale's line: what is known of one sale, merged from reports in any order, and the verdict on it.
+
+Merging picks, among reports that disagree, the least by (reported at, content, broker time); so any order, repetition
+or delay of the same records ends in the same line (rules 4 and 5).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from schemas.events import (
+    LineReturn,
+    LineStatus,
+    Partner,
+    SaleLine,
+    SaleReported,
+    SaleReturned,
+    content_hash,
+)
+from schemas.values import Quarter
+from streams.rules.terms import Programme
+
+_CONFLICTS_KEPT = 16
+_EARLIEST_ZONE = timedelta(hours=14)
+"""Where on earth a day begins first: a sale dated later than today *there* lies in the future everywhere."""
+
+
+class Reason(StrEnum):
+    """Why a sale, or a return, does not count (yet)."""
+
+    PARTNER_NOT_REGISTERED = "partner-not-registered"
+    RETURN_BEFORE_SALE = "return-before-sale"
+    QUANTITY_BELOW_ONE = "quantity-below-one"
+    BEFORE_PROGRAMME = "before-programme"
+    SOLD_IN_FUTURE = "sold-in-future"
+    RETURNED_IN_FUTURE = "returned-in-future"
+    OLDER_THAN_HORIZON = "older-than-horizon"
+    PRODUCT_NOT_IN_PROGRAMME = "product-not-in-programme"
+    COUNTRY_NOT_IN_PROGRAMME = "country-not-in-programme"
+    PARTNER_LEFT = "partner-left"
+    RETURN_EXCEEDS_SALE = "return-exceeds-sale"
+
+
+def with_sale(line: SaleLine | None, sale: SaleReported, recorded_at: datetime, offset: int) -> SaleLine:
+    """The line after a report of its sale. The very same object if the report says nothing new."""
+    digest = content_hash(sale)
+    if line is None or line.sold_on is None:
+        return _line_of(sale, digest, recorded_at, offset, line.returns if line else ())
+    standing = (line.reported_at, line.content_hash, line.recorded_at)
+    if (sale.reported_at, digest, recorded_at) >= standing:
+        if digest == line.content_hash or digest in line.conflicts:
+            return line
+        return replace(line, conflicts=_least(line.conflicts, digest), source_offset=offset)
+    conflicts = line.conflicts
+    if digest != line.content_hash:
+        conflicts = _least(tuple(c for c in conflicts if c != digest), line.content_hash)
+    return replace(_line_of(sale, digest, recorded_at, offset, line.returns), conflicts=conflicts)
+
+
+def with_return(line: SaleLine | None, back: SaleReturned, recorded_at: datetime, offset: int) -> SaleLine:
+    """The line after a report that units of its sale came back. The very same object if that is nothing new."""
+    new = LineReturn(
+        return_id=back.return_id,
+        quantity=back.quantity,
+        returned_on=back.returned_on,
+        reported_at=back.reported_at,
+        recorded_at=recorded_at,
+        content_hash=content_hash(back),
+    )
+    if line is None:
+        return _line_of_return(back, new, offset)
+    others = tuple(r for r in line.returns if r.return_id != back.return_id)
+    if len(others) < len(line.returns):
+        known = next(r for r in line.returns if r.return_id == back.return_id)
+        if (new.reported_at, new.content_hash, new.recorded_at) >= (
+            known.reported_at,
+            known.content_hash,
+            known.recorded_at,
+        ):
+            return line
+    returns = tuple(sorted((*others, new), key=lambda r: (r.returned_on, r.return_id)))
+    return replace(line, returns=returns, source_offset=offset)
+
+
+def judged(line: SaleLine, partner: Partner | None, programme: Programme) -> SaleLine:
+    """The line with its verdict (rule 3). Depends on the facts in the line, the partner and the programme alone."""
+    if line.sold_on is None:
+        return replace(line, status=LineStatus.PENDING, reason=Reason.RETURN_BEFORE_SALE, quarter="", units=0)
+    quarter = Quarter.of(line.sold_on)
+    status, reason = _verdict(line, line.sold_on, quarter, partner, programme)
+    returns, came_back = _judged_returns(line, quarter, programme) if line.returns else ((), 0)
+    units = line.quantity - came_back if status is LineStatus.COUNTED else 0
+    if status is LineStatus.COUNTED and units == 0:
+        status = LineStatus.RETURNED
+    return replace(line, status=status, reason=reason, quarter=str(quarter), units=units, returns=returns)
+
+
+def _verdict(
+    line: SaleLine, sold_on: date, quarter: Quarter, partner: Partner | None, programme: Programme
+) -> tuple[LineStatus, str | None]:
+    product = programme.product(line.product_id)
+    rejections = (
+        (line.quantity < 1, Reason.QUANTITY_BELOW_ONE),
+        (not programme.covers(quarter), Reason.BEFORE_PROGRAMME),
+        (_in_future(sold_on, line.recorded_at), Reason.SOLD_IN_FUTURE),
+        (line.recorded_at >= programme.horizon_at(quarter), Reason.OLDER_THAN_HORIZON),
+        (product is None or not product.on_list(sold_on), Reason.PRODUCT_NOT_IN_PROGRAMME),
+    )
+    for applies, reason in rejections:
+        if applies:
+            return LineStatus.REJECTED, reason
+    if partner is None:
+        return LineStatus.PENDING, Reason.PARTNER_NOT_REGISTERED
+    if partner.country not in programme.terms_for(quarter).countries:
+        return LineStatus.REJECTED, Reason.COUNTRY_NOT_IN_PROGRAMME
+    if partner.left_on is not None and sold_on >= partner.left_on:
+        return LineStatus.REJECTED, Reason.PARTNER_LEFT
+    return LineStatus.COUNTED, None
+
+
+def _judged_returns(line: SaleLine, quarter: Quarter, programme: Programme) -> tuple[tuple[LineReturn, ...], int]:
+    """The returns, each with the reason why it takes nothing away if so; and how many units came back in all."""
+    left = line.quantity
+    returns = []
+    for back in line.returns:
+        reason = None
+        if back.quantity < 1:
+            reason = Reason.QUANTITY_BELOW_ONE
+        elif _in_future(back.returned_on, back.recorded_at):
+            reason = Reason.RETURNED_IN_FUTURE
+        elif back.recorded_at >= programme.horizon_at(quarter):
+            reason = Reason.OLDER_THAN_HORIZON
+        elif back.quantity > left:
+            reason = Reason.RETURN_EXCEEDS_SALE  # takes away what is left
+        if reason in (None, Reason.RETURN_EXCEEDS_SALE):
+            left -= min(left, back.quantity)
+        returns.append(back if back.reason == reason else replace(back, reason=reason))
+    return tuple(returns), line.quantity - left
+
+
+def _in_future(day: date, recorded_at: datetime) -> bool:
+    return day > (recorded_at + _EARLIEST_ZONE).date()
+
+
+def _least(conflicts: tuple[str, ...], digest: str) -> tuple[str, ...]:
+    return tuple(sorted({*conflicts, digest})[:_CONFLICTS_KEPT])
+
+
+def _line_of(
+    sale: SaleReported, digest: str, recorded_at: datetime, offset: int, returns: tuple[LineReturn, ...]
+) -> SaleLine:
+    return SaleLine(
+        partner_id=sale.partner_id,
+        sale_id=sale.sale_id,
+        status=LineStatus.PENDING,
+        reason=None,
+        quarter="",
+        product_id=sale.product_id,
+        quantity=sale.quantity,
+        units=0,
+        sold_on=sale.sold_on,
+        serial_numbers=sale.serial_numbers,
+        reported_at=sale.reported_at,
+        recorded_at=recorded_at,
+        content_hash=digest,
+        returns=returns,
+        source_offset=offset,
+    )
+
+
+def _line_of_return(back: SaleReturned, new: LineReturn, offset: int) -> SaleLine:
+    return SaleLine(
+        partner_id=back.partner_id,
+        sale_id=back.sale_id,
+        status=LineStatus.PENDING,
+        reason=Reason.RETURN_BEFORE_SALE,
+        quarter="",
+        product_id=back.product_id,
+        quantity=0,
+        units=0,
+        sold_on=None,
+        serial_numbers=back.serial_numbers,
+        reported_at=back.reported_at,
+        recorded_at=new.recorded_at,
+        content_hash="",
+        returns=(new,),
+        source_offset=offset,
+    )

@@ -1,0 +1,114 @@
+"""A Faust transport that hands an agent one slice of a partition at a time instead of one record.
+
+Faust's machinery per event then runs once per slice; the agent stays an agent. Where reading starts is not the group's
+committed offset but what ``seek`` answers: the position in the partition's own restored state. The offsets that Faust
+commits serve lag tools only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, NamedTuple, cast
+
+import faust
+from aiokafka.structs import ConsumerRecord
+from faust.events import Event
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+
+class Slice(NamedTuple):
+    """Records of one partition that were fetched together, and the fetch positions before and after them.
+
+    ``end`` may lie beyond the last record: what is between are markers of transactions and records of aborted ones.
+    """
+
+    begin: int
+    end: int
+    records: list[ConsumerRecord]
+
+
+class SliceSchema(faust.Schema[Any, Any]):
+    """Hands the slice over as it is; decoding is the agent's business, so that one bad record spoils no other."""
+
+    def compile(self, app: Any, **_: Any) -> Any:
+        async def decode(message: Any, *, propagate: bool = False) -> Event:
+            return Event(app, message.key, message.value, message.headers, message)
+
+        return decode
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Reads committed records only, and notes the fetch position before and after each fetch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.handed: dict[TP, int] = {}
+        """For each partition, the offset behind what was handed out."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust asks for committed records only in its own exactly-once mode; without this, aborted sales would count.
+        consumer._isolation_level = "read_committed"
+        consumer._auto_offset_reset = "none"
+        return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> dict[TP, Any]:
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        slices: dict[TP, Any] = {}
+        for partition, records in fetched.items():
+            if records:
+                tp = TP(partition.topic, partition.partition)
+                # No await since the fetch, so the position is still the one behind these records.
+                end = consumer._subscription.subscription.assignment.state_value(partition).position
+                slices[tp] = Slice(self.handed.get(tp, records[0].offset), end, records)
+                self.handed[tp] = end
+        return slices
+
+
+class Consumer(driver.Consumer):
+    """Yields slices, and begins reading where the app says."""
+
+    _thread: ConsumerThread
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        fetched, active = await self._wait_next_records(timeout)
+        slices = cast("dict[TP, Slice] | None", fetched)
+        if slices is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        generation = self.app.consumer_generation_id
+        for tp, piece in slices.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return  # a rebalance: every partition is sought anew before anything is read again
+            if active is not None and tp not in active and tp not in self._buffered_partitions:
+                raise RuntimeError(f"records of {tp} were fetched that this worker should not read")
+            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+            message = self._to_message(tp, piece.records[-1])
+            message.value, message.key = cast(Any, piece), None
+            if piece.end - 1 > piece.begin:
+                # To Faust the slice is its last record; the offsets before it are a gap that its commits may pass.
+                await self._add_gap(tp, piece.begin, message.offset - 1)
+            self._read_offset[tp] = message.offset
+            yield tp, message
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Faust asks here, once an assignment, where to begin; the answer is the app's, not the group's offset."""
+        places: Mapping[TP, int] = await cast(Any, self.app).where_to_begin(self.assignment())
+        for tp, offset in places.items():
+            self._thread.handed[tp] = offset
+            await self.seek(tp, offset)
+        return places
+
+
+class Transport(driver.Transport):
+    """The aiokafka transport with the consumer above."""
+
+    Consumer = Consumer
