@@ -1,0 +1,1 @@
+"""What outsiders rely on: published schemas, bytes, headers, keys, and what each field may say about a person."""
