@@ -1,6 +1,6 @@
 """Golden bytes: for each event and published version, an event and the bytes it had on the day of publication.
 
-``python -m tests.contracts.golden`` writes those that are missing, from ``SAMPLES``; it never touches one that is there.
+``python -m tests.contracts.golden`` writes those that are missing, from ``SAMPLES``, and leaves the others alone.
 """
 
 from __future__ import annotations

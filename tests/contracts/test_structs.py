@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from datetime import date, datetime
-from enum import EnumType
+from enum import Enum, EnumType
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from tests.contracts.published import TOPICS_WITH_SCHEMA
 EVENTS = tuple(dict.fromkeys(kind for topic in TOPICS_WITH_SCHEMA for kind in topic.events))
 DATE = {"type": "int", "logicalType": "date"}
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
+PLAIN: dict[Any, list[Any]] = {date: [DATE], datetime: [INSTANT], str: ["string"], int: ["int", "long"]}
 each_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 
 
@@ -67,12 +68,12 @@ def _assert_type(hint: Any, said: Any, where: str) -> None:
         assert said["type"] == "array"
         _assert_type(typing.get_args(hint)[0], said["items"], where)
     elif isinstance(hint, EnumType):
-        symbols = [member.value for member in hint]
+        symbols = [str(member.value) for member in list[Enum](hint)]
         assert said == {"type": "enum", "name": hint.__name__, "symbols": symbols, "default": "UNKNOWN"}, where
     elif isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         assert_same(hint, said)
     else:
-        assert said in {date: [DATE], datetime: [INSTANT], str: ["string"], int: ["int", "long"]}[hint], where
+        assert said in PLAIN[hint], where
 
 
 def _without_null(kind: Any) -> Any:
