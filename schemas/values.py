@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 
 # A partner id becomes part of keys, file names and links, so it is kept to characters that mean nothing in any of them.
 PARTNER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -26,7 +27,7 @@ class Quarter:
     @classmethod
     def of(cls, day: date) -> Quarter:
         """The quarter a calendar date lies in."""
-        return cls(day.year, (day.month + 2) // 3)
+        return _quarter(day.year, (day.month + 2) // 3)
 
     @classmethod
     def parse(cls, text: str) -> Quarter:
@@ -34,7 +35,7 @@ class Quarter:
         match = re.fullmatch(r"(\d{4})Q([1-4])", text)
         if not match:
             raise ValueError(f"{text!r} is not a quarter: write it like 2026Q4")
-        return cls(int(match[1]), int(match[2]))
+        return _quarter(int(match[1]), int(match[2]))
 
     @property
     def first_day(self) -> date:
@@ -50,6 +51,12 @@ class Quarter:
 
     def __str__(self) -> str:
         return f"{self.year:04d}Q{self.number}"
+
+
+@cache
+def _quarter(year: int, number: int) -> Quarter:
+    # One object a quarter: every sale asks for one.
+    return Quarter(year, number)
 
 
 def iso_week(day: date) -> str:

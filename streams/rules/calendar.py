@@ -45,8 +45,8 @@ def due(programme: Programme, after: datetime, until: datetime) -> list[Moment]:
         Moment(at, kind, quarter.first_day)
         for quarter in _quarters(programme, after, until)
         for at, kind in (
-            (programme.provisional_at(quarter), MomentKind.PROVISIONAL),
-            (programme.final_at(quarter), MomentKind.FINAL),
+            (programme.dates(quarter).provisional_at, MomentKind.PROVISIONAL),
+            (programme.dates(quarter).final_at, MomentKind.FINAL),
         )
         if after < at <= until
     ]
@@ -62,7 +62,7 @@ def _quarters(programme: Programme, after: datetime, until: datetime) -> Iterato
     quarter = Quarter.of((after - timedelta(days=longest + 100)).date())
     last = Quarter.of(until.astimezone(programme.zone).date())
     while quarter <= last:
-        if programme.covers(quarter):
+        if programme.dates(quarter).covered:
             yield quarter
         quarter = quarter.next
 
@@ -79,9 +79,10 @@ def _monday_before(programme: Programme, until: datetime) -> Moment:
 
 def phase_at(programme: Programme, quarter: Quarter, instant: datetime) -> Phase:
     """Where a quarter stands at an instant."""
-    if instant >= programme.final_at(quarter):
+    dates = programme.dates(quarter)
+    if instant >= dates.final_at:
         return Phase.FINAL
-    if instant >= programme.provisional_at(quarter):
+    if instant >= dates.provisional_at:
         return Phase.PROVISIONAL
     return Phase.OPEN
 

@@ -21,7 +21,7 @@ from schemas.events import (
     content_hash,
 )
 from schemas.values import Quarter
-from streams.rules.terms import Programme
+from streams.rules.terms import Programme, QuarterDates
 
 _CONFLICTS_KEPT = 16
 _EARLIEST_ZONE = timedelta(hours=14)
@@ -89,24 +89,24 @@ def judged(line: SaleLine, partner: Partner | None, programme: Programme) -> Sal
     """The line with its verdict (rule 3). Depends on the facts in the line, the partner and the programme alone."""
     if line.sold_on is None:
         return replace(line, status=LineStatus.PENDING, reason=Reason.RETURN_BEFORE_SALE, quarter="", units=0)
-    quarter = Quarter.of(line.sold_on)
-    status, reason = _verdict(line, line.sold_on, quarter, partner, programme)
-    returns, came_back = _judged_returns(line, quarter, programme) if line.returns else ((), 0)
+    dates = programme.dates(Quarter.of(line.sold_on))
+    status, reason = _verdict(line, line.sold_on, dates, partner, programme)
+    returns, came_back = _judged_returns(line, dates) if line.returns else ((), 0)
     units = line.quantity - came_back if status is LineStatus.COUNTED else 0
     if status is LineStatus.COUNTED and units == 0:
         status = LineStatus.RETURNED
-    return replace(line, status=status, reason=reason, quarter=str(quarter), units=units, returns=returns)
+    return replace(line, status=status, reason=reason, quarter=dates.name, units=units, returns=returns)
 
 
 def _verdict(
-    line: SaleLine, sold_on: date, quarter: Quarter, partner: Partner | None, programme: Programme
+    line: SaleLine, sold_on: date, dates: QuarterDates, partner: Partner | None, programme: Programme
 ) -> tuple[LineStatus, str | None]:
     product = programme.product(line.product_id)
     rejections = (
         (line.quantity < 1, Reason.QUANTITY_BELOW_ONE),
-        (not programme.covers(quarter), Reason.BEFORE_PROGRAMME),
+        (not dates.covered, Reason.BEFORE_PROGRAMME),
         (_in_future(sold_on, line.recorded_at), Reason.SOLD_IN_FUTURE),
-        (line.recorded_at >= programme.horizon_at(quarter), Reason.OLDER_THAN_HORIZON),
+        (line.recorded_at >= dates.horizon_at, Reason.OLDER_THAN_HORIZON),
         (product is None or not product.on_list(sold_on), Reason.PRODUCT_NOT_IN_PROGRAMME),
     )
     for applies, reason in rejections:
@@ -114,14 +114,14 @@ def _verdict(
             return LineStatus.REJECTED, reason
     if partner is None:
         return LineStatus.PENDING, Reason.PARTNER_NOT_REGISTERED
-    if partner.country not in programme.terms_for(quarter).countries:
+    if partner.country not in dates.terms.countries:
         return LineStatus.REJECTED, Reason.COUNTRY_NOT_IN_PROGRAMME
     if partner.left_on is not None and sold_on >= partner.left_on:
         return LineStatus.REJECTED, Reason.PARTNER_LEFT
     return LineStatus.COUNTED, None
 
 
-def _judged_returns(line: SaleLine, quarter: Quarter, programme: Programme) -> tuple[tuple[LineReturn, ...], int]:
+def _judged_returns(line: SaleLine, dates: QuarterDates) -> tuple[tuple[LineReturn, ...], int]:
     """The returns, each with the reason why it takes nothing away if so; and how many units came back in all."""
     left = line.quantity
     returns = []
@@ -131,7 +131,7 @@ def _judged_returns(line: SaleLine, quarter: Quarter, programme: Programme) -> t
             reason = Reason.QUANTITY_BELOW_ONE
         elif _in_future(back.returned_on, back.recorded_at):
             reason = Reason.RETURNED_IN_FUTURE
-        elif back.recorded_at >= programme.horizon_at(quarter):
+        elif back.recorded_at >= dates.horizon_at:
             reason = Reason.OLDER_THAN_HORIZON
         elif back.quantity > left:
             reason = Reason.RETURN_EXCEEDS_SALE  # takes away what is left

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -82,8 +83,8 @@ class Product(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.valid_from <= day and (self.valid_to is None or day <= self.valid_to)
 
 
-class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A rebate programme with all versions of its terms. Build it with ``parse``."""
+class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False):
+    """A rebate programme with all versions of its terms. Build it with ``parse``; equal only to itself."""
 
     id: str
     name: str
@@ -100,35 +101,57 @@ class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def terms_for(self, quarter: Quarter) -> Terms:
         """The terms in force on the quarter's first day; before the first version, the first (rule 9)."""
-        in_force = self.terms[0]
-        for terms in self.terms:
-            if terms.valid_from <= quarter.first_day:
-                in_force = terms
-        return in_force
+        return self.dates(quarter).terms
 
-    def covers(self, quarter: Quarter) -> bool:
-        """Whether the programme ran in this quarter."""
-        return self.terms[0].valid_from <= quarter.last_day
+    def dates(self, quarter: Quarter) -> QuarterDates:
+        """What the programme says of a quarter."""
+        return _dates(self, quarter)
 
     def product(self, product_id: str) -> Product | None:
         """The product with this id, if it ever was on the list."""
-        return next((product for product in self.products if product.id == product_id), None)
+        return _products(self).get(product_id)
 
     def starts_at(self, day: date) -> datetime:
         """The instant at which a day begins in programme time."""
         return datetime.combine(day, time(), self.zone)
 
-    def provisional_at(self, quarter: Quarter) -> datetime:
-        """When the quarter ends and its provisional close is due."""
-        return self.starts_at(quarter.next.first_day)
 
-    def final_at(self, quarter: Quarter) -> datetime:
-        """When the grace period is over and the final close is due."""
-        return self.starts_at(quarter.next.first_day + timedelta(days=self.terms_for(quarter).grace_days))
+class QuarterDates(NamedTuple):
+    """What a programme says of one quarter."""
 
-    def horizon_at(self, quarter: Quarter) -> datetime:
-        """From when on nothing changes the quarter any more."""
-        return self.starts_at(quarter.next.first_day + timedelta(days=self.terms_for(quarter).horizon_days))
+    name: str
+    terms: Terms
+    covered: bool
+    """Whether the programme ran in this quarter."""
+    provisional_at: datetime
+    """When the quarter ends and its provisional close is due."""
+    final_at: datetime
+    """When the grace period is over and the final close is due."""
+    horizon_at: datetime
+    """From when on nothing changes the quarter any more."""
+
+
+@cache
+def _dates(programme: Programme, quarter: Quarter) -> QuarterDates:
+    # Asked for every sale; a programme knows few quarters.
+    terms = programme.terms[0]
+    for later in programme.terms:
+        if later.valid_from <= quarter.first_day:
+            terms = later
+    end = quarter.next.first_day
+    return QuarterDates(
+        name=str(quarter),
+        terms=terms,
+        covered=programme.terms[0].valid_from <= quarter.last_day,
+        provisional_at=programme.starts_at(end),
+        final_at=programme.starts_at(end + timedelta(days=terms.grace_days)),
+        horizon_at=programme.starts_at(end + timedelta(days=terms.horizon_days)),
+    )
+
+
+@cache
+def _products(programme: Programme) -> dict[str, Product]:
+    return {product.id: product for product in programme.products}
 
 
 def parse(text: str) -> Programme:
