@@ -1,0 +1,61 @@
+"""What many tests need: a real stack, started once a session, and settings of one's own on it.
+
+``kafka_stack`` runs a broker, a registry and a mail catcher. ``loaded`` (and ``settings``, its values) is the view of
+one test on them: its own topics, already created, its own data folder, its own ports for processes that it may start.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.ports import is_free
+from deploy.embedded.stack import PARTS, Stack
+from deploy.runtime.settings import Loaded, Port, Settings, load
+from services.intake import topics
+
+_numbers = itertools.count(1)
+# Below the range that outgoing connections take their ports from; another session of tests begins elsewhere.
+_bases = itertools.cycle(range(10_000 + os.getpid() % 200 * 100, 32_000, 20))
+
+
+def free_ports() -> int:
+    """A port base that no other test uses."""
+    return next(base for base in _bases if all(is_free(base + port) for port in Port))
+
+
+@pytest.fixture(scope="session")
+def kafka_stack() -> Iterator[Settings]:
+    """A broker, a registry and a mail catcher, for all tests of the session."""
+    folder = Path(tempfile.mkdtemp(prefix="staffel-tests-"))
+    with Stack(load({"data": folder, "port_base": free_ports()}, {}), services=(), create_topics=False) as stack:
+        stack.wait_ready()
+        yield stack.settings
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def loaded(kafka_stack: Settings, tmp_path: Path) -> Loaded:
+    """Settings with topics of one's own, which exist."""
+    shared = {name: getattr(kafka_stack, name) for name in PARTS.values()}
+    own = {
+        "data": tmp_path / "data",
+        "port_base": free_ports(),
+        "topic_prefix": f"t{os.getpid()}.{next(_numbers)}.",
+        "partitions": 2,
+    }
+    found = load(shared | own, {})
+    topics.create(found.settings)
+    return found
+
+
+@pytest.fixture
+def settings(loaded: Loaded) -> Settings:
+    """The same, without where each value came from."""
+    return loaded.settings
