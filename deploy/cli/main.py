@@ -5,7 +5,7 @@ group) under its name, and a row in ``COMMANDS``. Then:
 
 - ``@takes_settings()`` (``deploy.cli.options``) gives a command the flags of the settings; it gets ``loaded: Loaded``.
 - ``epilog=ending("./staffel … an example", exits=(Exit.REFUSED,))`` (``deploy.cli.output``) ends its help.
-- What the user can mend raises ``StaffelError``; results go to stdout; ``raise typer.Exit(Exit.REFUSED)`` ends otherwise.
+- Results go to stdout. What the user can mend raises ``StaffelError``; ``raise typer.Exit(CODE)`` ends otherwise.
 - ``as_json: JsonFlag = False`` (``deploy.cli.options``) for reading commands: errors then are JSON by themselves.
 """
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from deploy.runtime.settings import Settings, load
+from deploy.runtime.settings import Loaded, Settings, load
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
@@ -35,7 +35,7 @@ def takes_settings(*shown: str) -> Callable[[Callable[..., None]], Callable[...,
         @functools.wraps(command)
         def run(**given: Any) -> None:
             flags = {row.name: given.pop(row.name) for row in rows}
-            command(loaded=load(flags), **given)
+            command(loaded=_as_running(load(flags)), **given)
 
         parameters = [*own, *(_flag(row, row.name in (shown or _SHOWN)) for row in rows)]
         vars(run)["__signature__"] = signature.replace(parameters=parameters)
@@ -44,6 +44,24 @@ def takes_settings(*shown: str) -> Callable[[Callable[..., None]], Callable[...,
         return run
 
     return decorate
+
+
+def reload(loaded: Loaded, **changed: Any) -> Loaded:
+    """The same settings with some changed, and what follows from these too."""
+    said = {name for name, source in loaded.sources.items() if source not in ("default", "derived")}
+    return load({name: getattr(loaded.settings, name) for name in said} | changed)
+
+
+def _as_running(loaded: Loaded) -> Loaded:
+    """What nobody said is as the stack was told that runs on the data folder, so ``--data`` alone finds all of it."""
+    if not (loaded.settings.data / "run" / "stack.json").exists():
+        return loaded
+    from deploy.embedded.folder import running
+
+    found = running(loaded.settings.data)
+    unsaid = {name for name, source in loaded.sources.items() if source in ("default", "derived")}
+    told = {name: value for name, value in found.settings.items() if name in unsaid} if found else {}
+    return reload(loaded, **told) if told else loaded
 
 
 def _flag(row: Field[Any], shown: bool) -> inspect.Parameter:

@@ -50,7 +50,7 @@ def _keep(error: Exception) -> Path:
 
 
 def ending(*examples: str, exits: tuple[Exit, ...] = (), title: str = "Example") -> str:
-    """The end of a help text: examples and exit codes. 0, 1, 2 and 130 hold for every command, ``exits`` adds to them."""
+    """The end of a help text: examples, and exit codes: ``exits`` and the four that hold for every command."""
     everywhere = (Exit.OK, Exit.FAILED, Exit.USAGE, Exit.INTERRUPTED)
     rows = [f"  {int(code):>3}  {code.meaning}" for code in sorted({*everywhere, *exits})]
     parts = ["\n".join([f"{title}:", *(f"  {example}" for example in examples)])] if examples else []

@@ -1,0 +1,335 @@
+"""Commands that start, stop and clear a stack, run one process of it, or move its clock."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli import output
+from deploy.cli.options import JsonFlag, reload, takes_settings
+from deploy.cli.output import ending
+from deploy.runtime.errors import Exit, StaffelError, UsageError
+from deploy.runtime.settings import Loaded, Port
+
+app = typer.Typer(rich_markup_mode=None)
+
+_STOP_SECONDS = 10
+
+
+@app.command(
+    epilog=ending(
+        "./staffel up",
+        "./staffel up --data /tmp/try --port-base 9000 --clock 2026-10-01T00:00:00Z --clock-rate 1000",
+        exits=(Exit.NOT_READY,),
+    )
+)
+@takes_settings()
+def up(
+    loaded: Loaded,
+    as_json: JsonFlag = False,
+    ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Use a temporary folder, removed at the end.")] = False,
+) -> None:
+    """Start everything on this machine and keep it running until Ctrl-C.
+
+    Kafka, schema registry and mail catcher are started unless a setting names a real one. The first start fetches
+    them (204 MB) into the user's cache folder. Data stays in the data folder; the next start goes on with it.
+    """
+    if ephemeral:
+        with tempfile.TemporaryDirectory(prefix="staffel-") as folder:
+            _up(reload(loaded, data=folder), as_json, "temporary, removed at the end")
+    else:
+        _up(loaded, as_json, "stays until ./staffel clean")
+
+
+def _up(loaded: Loaded, as_json: bool, fate: str) -> None:
+    begun = time.monotonic()
+    print(f"Staffel {output.version()} starts; its data: {loaded.settings.data} ({fate})", file=sys.stderr, flush=True)
+    from deploy.embedded.stack import Stack
+
+    stack = Stack(loaded, report=lambda line: output.note(f"  {line}"))
+    wanted = _ended_by_signal(stack)
+    stack.start()
+    try:
+        stack.wait_ready()
+        seconds = time.monotonic() - begun
+        if as_json:
+            output.print_json({"event": "ready", "seconds": round(seconds, 1), **_places(loaded, stack.parts)})
+            sys.stdout.flush()
+        else:
+            print(_banner(loaded, stack.parts, seconds), flush=True)
+        while not wanted.wait(0.2) and not stack.over.is_set():
+            pass
+    finally:
+        output.note("stopping …")
+        stack.stop()
+    if stack.failure:
+        raise stack.failure
+    output.note("stopped; nothing runs any more")
+
+
+def _ended_by_signal(stack: Any) -> threading.Event:
+    """Set by the first Ctrl-C or SIGTERM. While the stack is still starting that one breaks off; the next one kills."""
+    wanted = threading.Event()
+
+    def handle(_number: int, _frame: Any) -> None:
+        if wanted.is_set():
+            stack.kill_all()
+            return
+        wanted.set()
+        if not stack.ready:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    return wanted
+
+
+def _places(loaded: Loaded, parts: list[str]) -> dict[str, Any]:
+    settings = loaded.settings
+    return {
+        "portal": settings.public_url,
+        "inbox": f"http://127.0.0.1:{settings.port(Port.INBOX)}/" if "mail" in parts else None,
+        "kafka": settings.kafka,
+        "registry": settings.registry_url,
+        "smtp": settings.smtp_url.rpartition("@")[2] if "@" in settings.smtp_url else settings.smtp_url,
+        "metrics": {
+            name: f"http://127.0.0.1:{settings.port(port)}/metrics"
+            for name, port in {
+                "worker": Port.WORKER,
+                "notification": Port.NOTIFICATION,
+                "payout": Port.PAYOUT,
+                "portal": Port.PORTAL_METRICS,
+            }.items()
+        },
+        "data": str(settings.data.resolve()),
+    }
+
+
+def _banner(loaded: Loaded, parts: list[str], seconds: float) -> str:
+    places = _places(loaded, parts)
+    settings = loaded.settings
+    here = f" --data {settings.data}" if loaded.sources["data"] == "flag" else ""
+    metrics = ", ".join(f"{name} :{url.rsplit(':', 1)[1].split('/')[0]}" for name, url in places["metrics"].items())
+    rows = [
+        ("Programme page", places["portal"]),
+        ("Inbox", places["inbox"] or "(mails go to the mail server of STAFFEL_SMTP_URL)"),
+        ("Kafka", places["kafka"]),
+        ("Schema registry", places["registry"]),
+        ("Metrics", f"{metrics} /metrics"),
+        ("Data and logs", places["data"]),
+    ]
+    if (settings.data / "clock.json").exists():
+        from deploy.runtime.clock import open_clock
+
+        rows.append(("Test time", f"{open_clock(settings).now():%Y-%m-%d %H:%M} UTC"))
+    lines = [f"{output.paint(name.ljust(16), 'bold')} {value}" for name, value in rows]
+    return "\n".join(
+        [
+            "",
+            output.paint(f"Ready after {seconds:.1f} s.", "green"),
+            "",
+            *lines,
+            "",
+            "Next, in another terminal:",
+            f"  ./staffel status{here}",
+            f"  ./staffel partners import partners.csv{here}",
+            f"  ./staffel sales import sales.csv{here}",
+            "",
+            "Ctrl-C stops it.",
+        ]
+    )
+
+
+@app.command(epilog=ending("./staffel down", "./staffel down --data /tmp/try"))
+@takes_settings("data")
+def down(loaded: Loaded) -> None:
+    """Stop the stack that runs on a data folder. Its data stays. Fine if none runs."""
+    import psutil
+
+    from deploy.embedded.folder import running
+
+    found = running(loaded.settings.data)
+    if found is None:
+        print(f"no stack runs on {loaded.settings.data}")
+        return
+    supervisor = psutil.Process(found.pid)
+    supervisor.terminate()
+    try:
+        supervisor.wait(_STOP_SECONDS)
+    except psutil.TimeoutExpired:
+        supervisor.kill()  # its children end with it
+        supervisor.wait(_STOP_SECONDS)
+    print(f"stopped the stack on {loaded.settings.data} (pid {found.pid})")
+
+
+@app.command(epilog=ending("./staffel clean", "./staffel clean --yes --cache"))
+@takes_settings("data")
+def clean(
+    loaded: Loaded,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="The downloads too; the next start fetches them again.")
+    ] = False,
+) -> None:
+    """Delete a stack's data folder: its Kafka, registry, databases, mails, payment files and logs."""
+    from deploy.embedded.fetch import cache_folder
+    from deploy.embedded.folder import is_ours, running
+
+    data = loaded.settings.data
+    found = running(data)
+    if found:
+        raise StaffelError(f"a stack runs on {data} (pid {found.pid})", "stop it first: ./staffel down")
+    folders = [folder for folder in [data, *([cache_folder()] if cache else [])] if folder.exists()]
+    if not folders:
+        print("nothing to delete")
+        return
+    if data in folders and not is_ours(data):
+        raise UsageError(f"{data} does not look like a stack's data folder", "delete it yourself if it is one")
+    for folder in folders:
+        print(f"{_megabytes(folder):8.1f} MB  {folder.resolve()}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to be asked", "say --yes")
+        typer.confirm("Delete this for good?", abort=True)
+    for folder in folders:
+        shutil.rmtree(folder)
+    print("deleted")
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()) / 1e6
+
+
+clock = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
+app.add_typer(clock, name="clock")
+
+
+@clock.callback(
+    epilog=ending("./staffel clock", "./staffel clock advance 14d", "./staffel clock to 2027-01-01T00:00:00Z")
+)
+@takes_settings("data")
+def show_clock(context: typer.Context, loaded: Loaded, as_json: JsonFlag = False) -> None:
+    """Show a stack's clock, or move its test clock forward. Only a stack started with --clock has one."""
+    from deploy.runtime.clock import clock_file, open_clock
+
+    context.obj = loaded
+    if context.invoked_subcommand:
+        return
+    is_test = clock_file(loaded.settings).exists()
+    clock = open_clock(reload(loaded, clock="", clock_rate=1.0).settings)
+    shown = clock.now()
+    if as_json:
+        output.print_json({"now": shown.isoformat(), "test": is_test, "rate": clock.rate})
+    else:
+        print(
+            f"{shown:%Y-%m-%d %H:%M:%S} UTC, "
+            + (f"test time, {clock.rate:g} times as fast" if is_test else "real time")
+        )
+
+
+@clock.command("advance", epilog=ending("./staffel clock advance 14d", "./staffel clock advance 36h"))
+def advance_clock(
+    context: typer.Context, by: Annotated[str, typer.Argument(help="How far: 90m, 36h, 14d, 2w.")]
+) -> None:
+    """Move the test clock forward by a span."""
+    from deploy.runtime.clock import advance
+
+    _say_moved(advance(context.obj.settings, by=_span(by)))
+
+
+@clock.command("to", epilog=ending("./staffel clock to 2027-01-01T00:00:00Z"))
+def set_clock(
+    context: typer.Context, instant: Annotated[str, typer.Argument(help="UTC unless it says a zone.")]
+) -> None:
+    """Move the test clock forward to an instant."""
+    from deploy.runtime.clock import advance, parse_instant
+
+    _say_moved(advance(context.obj.settings, to=parse_instant(instant)))
+
+
+def _say_moved(shown: Any) -> None:
+    print(f"the stack's clock now shows {shown:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _span(text: str) -> timedelta:
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    number, unit = text[:-1], text[-1:]
+    if unit not in units or not number.isdecimal():
+        raise UsageError(f"{text!r} is not a span of time", "write it like 90m, 36h, 14d or 2w")
+    return timedelta(**{units[unit]: int(number)})
+
+
+@app.command(epilog=ending('eval "$(./staffel env)" && echo "$KAFKA_BOOTSTRAP_SERVERS"'))
+@takes_settings("data", "port_base")
+def env(loaded: Loaded, as_json: JsonFlag = False) -> None:
+    """Print the addresses of a stack as export lines, for other tools and for further ./staffel commands."""
+    import shlex
+
+    settings = loaded.settings
+    found = {
+        "STAFFEL_DATA": str(settings.data.resolve()),
+        "STAFFEL_PORT_BASE": str(settings.port_base),
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka,
+        "SCHEMA_REGISTRY_URL": settings.registry_url,
+        "PORTAL_URL": settings.public_url,
+        "INBOX_URL": f"http://127.0.0.1:{settings.port(Port.INBOX)}/",
+    }
+    for name in ("smtp_url", "portal_db_url", "notification_db_url", "payout_db_url"):
+        if loaded.sources[name] == "derived":  # another one may hold a password
+            found[name.upper()] = getattr(reload(loaded, data=settings.data.resolve()).settings, name)
+    if as_json:
+        output.print_json(found)
+    else:
+        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in found.items()))
+
+
+def _run_module(name: str, loaded: Loaded) -> None:
+    """Become one of our processes: same pid, so that a service manager's signals arrive."""
+    import os
+
+    from deploy.embedded.stack import SERVICES, environment
+
+    module, _ = SERVICES[name]
+    command = [sys.executable, "-P", "-m", module]
+    sys.stdout.flush()
+    os.execve(command[0], command, dict(environment(loaded)))  # noqa: S606
+
+
+_PROCESS_EXITS = (Exit.NOT_READY,)
+
+
+@app.command(epilog=ending("./staffel worker --data /var/lib/staffel", exits=_PROCESS_EXITS))
+@takes_settings()
+def worker(loaded: Loaded) -> None:
+    """Run one stream processor until SIGTERM or Ctrl-C. Several share the partitions (own --port-base each)."""
+    _run_module("worker", loaded)
+
+
+@app.command(epilog=ending("./staffel notification", exits=_PROCESS_EXITS))
+@takes_settings()
+def notification(loaded: Loaded) -> None:
+    """Run the service that mails partners, until SIGTERM or Ctrl-C."""
+    _run_module("notification", loaded)
+
+
+@app.command(epilog=ending("./staffel payout", exits=_PROCESS_EXITS))
+@takes_settings()
+def payout(loaded: Loaded) -> None:
+    """Run the service that owes and pays the rebates, until SIGTERM or Ctrl-C."""
+    _run_module("payout", loaded)
+
+
+@app.command(epilog=ending("./staffel portal --listen 0.0.0.0", exits=_PROCESS_EXITS))
+@takes_settings()
+def portal(loaded: Loaded) -> None:
+    """Run the partner portal until SIGTERM or Ctrl-C."""
+    _run_module("portal", loaded)

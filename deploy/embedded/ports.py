@@ -1,0 +1,64 @@
+"""Which ports are free, and who holds one that is not."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Mapping
+
+from deploy.runtime.errors import NotReady
+from deploy.runtime.settings import Port, Settings
+
+_LOCAL = {Port.KAFKA, Port.CONTROLLER, Port.REGISTRY, Port.SMTP}  # these listen to this machine only, whatever is said
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on this port of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether we could listen on it."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a just ended stack left is no obstacle
+        try:
+            attempt.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def demand_free(settings: Settings, wanted: Mapping[Port, str]) -> None:
+    """Check all ports before anything starts. Raises NotReady naming each taken one, its part, and a free base."""
+    taken = [
+        f"port {settings.port(port)} ({part}) is taken{_by_whom(settings.port(port))}"
+        for port, part in wanted.items()
+        if not is_free(settings.port(port), "127.0.0.1" if port in _LOCAL else settings.listen)
+    ]
+    if taken:
+        raise NotReady("; ".join(taken), f"choose other ports: --port-base {free_base(settings.port_base)}")
+
+
+def free_base(start: int) -> int:
+    """The next base, in steps of a hundred, from which all our ports are free."""
+    for base in itertools.chain(range(start + 100, 60_000, 100), range(8400, start, 100)):
+        if all(is_free(base + port) for port in Port):
+            return base
+    raise NotReady("no ten free ports in a row were found on this machine")
+
+
+def _by_whom(port: int) -> str:
+    import psutil
+
+    try:
+        listening = {
+            c.laddr.port: c.pid for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr
+        }
+        holder = listening.get(port)
+        return f" by {psutil.Process(holder).name()}, pid {holder}" if holder else ""
+    except psutil.Error:
+        return ""
