@@ -111,11 +111,17 @@ class Reader:
         self._ids = self._topic_ids(settings)
         self._next = self._assign()
         self._ended: set[tuple[str, int]] = set()
+        self._reached = dict(self._next)
 
     @property
     def positions(self) -> dict[tuple[str, int], int]:
         """For each (full topic name, partition), the offset behind the last record whose effect is in the database."""
         return dict(self._next)
+
+    @property
+    def reached(self) -> dict[tuple[str, int], int]:
+        """The same, counting what holds no event: a partition may end in a transaction's marker."""
+        return dict(self._reached)
 
     @property
     def caught_up(self) -> bool:
@@ -134,6 +140,7 @@ class Reader:
                 count += 1
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._ended.add((message.topic(), message.partition()))
+                self._reached[message.topic(), message.partition()] = message.offset()
             elif error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
                 _log.warning("Kafka: %s", error.str())
             else:
@@ -174,7 +181,10 @@ class Reader:
                     .values(row)
                     .on_conflict_do_update(index_elements=["topic", "partition"], set_=row)
                 )
-        self._next.update({(name, partition): offset for partition, offset in ends.items()})
+        applied = {(name, partition): offset for partition, offset in ends.items()}
+        self._next.update(applied)
+        for place, offset in applied.items():
+            self._reached[place] = max(self._reached[place], offset)
         EVENTS.labels(subscription.topic.name, "applied").inc(len(fresh))
         EVENTS.labels(subscription.topic.name, "repeated").inc(len(messages) - len(fresh))
 
@@ -262,9 +272,9 @@ def measure_lag(reader: Reader, settings: Settings) -> None:
     consumer = kafka.reader(settings)
     try:
         lag: dict[str, int] = {}
-        positions = reader.positions
-        for (topic, partition), end in kafka.ends(consumer, positions).items():
-            lag[topic] = lag.get(topic, 0) + max(0, end - positions[topic, partition])
+        reached = reader.reached
+        for (topic, partition), end in kafka.ends(consumer, reached).items():
+            lag[topic] = lag.get(topic, 0) + max(0, end - reached[topic, partition])
     finally:
         consumer.close()
     for topic, records in lag.items():
