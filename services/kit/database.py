@@ -61,6 +61,11 @@ def open_engine(url: str, migrations: Path | None = None) -> Engine:
     return engine
 
 
+def reading(engine: Engine) -> Engine:
+    """The same database, for queries only: on SQLite they neither wait for a writer nor hold one up."""
+    return engine.execution_options(reads_only=True)
+
+
 def migrate(engine: Engine, migrations: Path) -> None:
     """Apply every migration that the database has not seen. Two processes may try at once: one waits."""
     config = Config()
@@ -100,4 +105,5 @@ def _durable_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_immediate(connection: Any) -> None:
     # A deferred transaction that reads and then writes can fail at its first write; an immediate one waits its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,146 @@
+"""The portal's tables: the read model, written by the projector alone, and the sessions.
+
+Texts that come from events have no length here: what a reporter may write is the stream's business, and a read model
+that refuses a record stands still. ``source_offset`` is the offset of the record behind a row of latest state.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Date, Index, Integer, MetaData, String, Table, Text
+
+from services.kit.consumer import consumer_tables
+from services.kit.database import Instant
+
+metadata = MetaData()
+consumer_tables(metadata)
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    Column("registered_on", Date, nullable=False),
+    Column("left_on", Date),
+    Column("source_offset", BigInteger, nullable=False),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("programme_id", Text, primary_key=True),
+    Column("quarter", String(6), primary_key=True),
+    Column("currency", String(3), nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("tier", BigInteger, nullable=False),
+    Column("rebate_minor", BigInteger, nullable=False),
+    Column("counted", BigInteger, nullable=False),
+    Column("pending", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("returned", BigInteger, nullable=False),
+    Column("phase", String(20), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("payable_minor", BigInteger, nullable=False),
+    Column("as_of", Instant),
+    Column("source_offset", BigInteger, nullable=False),
+    Index("tallies_by_quarter", "programme_id", "quarter"),
+)
+
+sale_lines = Table(
+    "sale_lines",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("sale_id", Text, primary_key=True),
+    Column("quarter", String(6), nullable=False),  # of a return without its sale: that of the return's day
+    Column("status", String(20), nullable=False),
+    Column("reason", Text),
+    Column("product_id", Text, nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("sold_on", Date),
+    Column("serial_numbers", Text, nullable=False),  # one a line
+    Column("returns", JSON, nullable=False),
+    Column("conflicts", Integer, nullable=False),  # how many other reports of this sale do not stand
+    Column("reported_at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("source_offset", BigInteger, nullable=False),
+    Index("sale_lines_newest", "partner_id", "quarter", "sold_on", "sale_id"),
+    Index("sale_lines_by_status", "partner_id", "quarter", "status"),
+    Index("sale_lines_by_verdict", "quarter", "status", "reason"),
+    Index("sale_lines_by_sale", "sale_id", "status", "partner_id"),
+)
+
+# The serial numbers of sales that count or may come to count: at most one such sale a serial is right.
+open_serials = Table(
+    "open_serials",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("sale_id", Text, primary_key=True),
+    Column("serial_number", Text, primary_key=True),
+    Index("open_serials_by_serial", "serial_number", "partner_id"),
+)
+
+tier_changes = Table(
+    "tier_changes",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("programme_id", Text, primary_key=True),
+    Column("quarter", String(6), primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("from_tier", BigInteger, nullable=False),
+    Column("to_tier", BigInteger, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("rebate_before_minor", BigInteger, nullable=False),
+    Column("rebate_after_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Index("tier_changes_newest", "programme_id", "occurred_at"),
+)
+
+closes = Table(
+    "closes",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("programme_id", Text, primary_key=True),
+    Column("quarter", String(6), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("rebate_minor", BigInteger, nullable=False),
+    Column("payable_minor", BigInteger, nullable=False),
+    Column("payable_total_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("closed_at", Instant, nullable=False),
+    Index("closes_by_quarter", "programme_id", "quarter", "kind"),
+)
+
+payouts = Table(
+    "payouts",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("programme_id", Text, primary_key=True),
+    Column("quarter", String(6), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("status", String(20), nullable=False),
+    Column("reason", Text),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("end_to_end_id", Text),
+    Column("execution_date", Date),
+    Column("occurred_at", Instant, nullable=False),
+)
+
+# Real time, not the programme's. Whoever reads this table can't sign in with what he finds: ids are hashed.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id_hash", String(64), primary_key=True),
+    Column("audience", String(10), nullable=False),
+    Column("partner_id", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("used_at", Instant, nullable=False),
+    Index("sessions_by_age", "opened_at"),
+)
