@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a time."""
+"""Waiting for a fact instead of sleeping."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], seconds: float = 30, what: str = "the condition") -> T:
-    """Ask until the answer is true, and give it back. Fails after so many seconds, naming what was waited for."""
+    """Ask again and again until the answer is truthy, and return it. Fails the test when the time is over.
+
+    An ``AssertionError`` of the condition counts as "not yet" and is shown if it stays.
+    """
     deadline = time.monotonic() + seconds
+    pause, last = 0.01, ""
     while True:
-        answer = condition()
+        try:
+            answer = condition()
+        except AssertionError as error:
+            answer, last = None, f": {error}"  # type: ignore[assignment]
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds:g} s, the last answer was {answer!r}")
-        time.sleep(0.02)
+            raise AssertionError(f"{what} did not come true within {seconds} s{last}")
+        time.sleep(pause)
+        pause = min(0.2, pause * 1.5)
