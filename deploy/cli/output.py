@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import textwrap
 import tomllib
 import traceback
 from pathlib import Path
@@ -83,7 +82,7 @@ def table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def note(text: str) -> None:
     """Say something on stderr that is neither result nor error."""
-    print(textwrap.dedent(text), file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 def version() -> str:

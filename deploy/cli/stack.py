@@ -37,6 +37,9 @@ def up(
     loaded: Loaded,
     as_json: JsonFlag = False,
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Use a temporary folder, removed at the end.")] = False,
+    no_processes: Annotated[
+        bool, typer.Option("--no-processes", help="Only Kafka, registry and mail; run the processes yourself.")
+    ] = False,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C.
 
@@ -45,17 +48,19 @@ def up(
     """
     if ephemeral:
         with tempfile.TemporaryDirectory(prefix="staffel-") as folder:
-            _up(reload(loaded, data=folder), as_json, "temporary, removed at the end")
+            _up(reload(loaded, data=folder), as_json, no_processes, "temporary, removed at the end")
     else:
-        _up(loaded, as_json, "stays until ./staffel clean")
+        _up(loaded, as_json, no_processes, "stays until ./staffel clean")
 
 
-def _up(loaded: Loaded, as_json: bool, fate: str) -> None:
+def _up(loaded: Loaded, as_json: bool, no_processes: bool, fate: str) -> None:
     begun = time.monotonic()
     print(f"Staffel {output.version()} starts; its data: {loaded.settings.data} ({fate})", file=sys.stderr, flush=True)
-    from deploy.embedded.stack import Stack
+    from deploy.embedded.stack import SERVICES, Stack
 
-    stack = Stack(loaded, report=lambda line: output.note(f"  {line}"))
+    stack = Stack(
+        loaded, services=() if no_processes else tuple(SERVICES), report=lambda line: output.note(f"  {line}")
+    )
     wanted = _ended_by_signal(stack)
     stack.start()
     try:
@@ -88,8 +93,8 @@ def _ended_by_signal(stack: Any) -> threading.Event:
         if not stack.ready:
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handle)
     return wanted
 
 

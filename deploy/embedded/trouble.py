@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import smtplib
 import urllib.error
 import urllib.request
@@ -18,13 +19,13 @@ def kafka(settings: Settings) -> str | None:
 
     port = settings.port(Port.KAFKA)
     if settings.kafka == f"127.0.0.1:{port}" and not ports.answers(port):
-        return f"nothing answers at {settings.kafka}"  # the client would back off and be late to see it come up
+        return "does not answer (Connection refused)"  # the client would back off and be late to see it come up
     quick = {"bootstrap.servers": settings.kafka, "reconnect.backoff.max.ms": 200, "log_level": 0}
     try:
         brokers = AdminClient(quick).list_topics(timeout=3).brokers
     except KafkaException as error:
-        return f"{settings.kafka}: {error.args[0].str()}"
-    return None if brokers else f"{settings.kafka} knows no broker yet"
+        return f"does not answer ({error.args[0].str()})"
+    return None if brokers else "knows no broker yet"
 
 
 def registry(settings: Settings) -> str | None:
@@ -40,8 +41,8 @@ def mail(settings: Settings) -> str | None:
         with kind(url.hostname or "", url.port or 25, timeout=3) as server:
             code, answer = server.noop()
     except (OSError, smtplib.SMTPException) as error:
-        return f"{url.hostname}:{url.port} does not greet ({error})"
-    return None if code == 250 else f"{url.hostname}:{url.port} answers {code} {answer.decode(errors='replace')}"
+        return f"does not greet ({_reason(error)})"
+    return None if code == 250 else f"answers {code} {answer.decode(errors='replace')}"
 
 
 def inbox(settings: Settings) -> str | None:
@@ -50,11 +51,24 @@ def inbox(settings: Settings) -> str | None:
 
 
 def http(url: str, timeout: float = 3) -> str | None:
-    """Whether a GET of this address is answered with 200."""
+    """Whether a GET of this address is answered with 200; a health page says itself what is wrong."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310  # an address from the settings
-            return None if answer.status == 200 else f"{url} answers {answer.status}"
+            return None if answer.status == 200 else f"answers {answer.status}"
     except urllib.error.HTTPError as error:
-        return f"{url} answers {error.code}: {error.read(200).decode(errors='replace')}".rstrip(": ")
+        return _unwell(error.read(10_000)) or f"answers {error.code}"
     except (OSError, ValueError) as error:
-        return f"{url} does not answer ({getattr(error, 'reason', error)})"
+        return f"does not answer ({_reason(error)})"
+
+
+def _unwell(body: bytes) -> str:
+    try:
+        checks = json.loads(body)["checks"]
+        return "; ".join(f"{name}: {found}" for name, found in checks.items() if found)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "reason", error)
+    return getattr(cause, "strerror", None) or str(cause)
