@@ -1,0 +1,129 @@
+"""Rules 3 and 4: the verdict on each sale, and which of two reports stands."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from schemas.events import LineStatus, SaleReported
+from streams.rules.lines import Reason
+from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale
+
+
+def line(bench: Bench, sale_id: str = "S1", partner: str = "P1"):  # type: ignore[no-untyped-def]
+    return bench.state.lines[partner][sale_id]
+
+
+def test_a_sale_of_a_registered_partner_is_counted() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=3))
+    assert (line(bench).status, line(bench).units, line(bench).quarter) == (LineStatus.COUNTED, 3, "2026Q4")
+
+
+@pytest.mark.parametrize(
+    ("sale", "reason"),
+    [
+        (a_sale(product_id="XX-1"), Reason.PRODUCT_NOT_IN_PROGRAMME),
+        (a_sale(units=0), Reason.QUANTITY_BELOW_ONE),
+        (a_sale(units=-2), Reason.QUANTITY_BELOW_ONE),
+        (a_sale(on=date(2026, 11, 22)), Reason.SOLD_IN_FUTURE),
+        (a_sale(on=date(2026, 3, 31)), Reason.OLDER_THAN_HORIZON),
+        (a_sale(on=date(2025, 12, 31)), Reason.BEFORE_PROGRAMME),
+    ],
+)
+def test_a_sale_that_does_not_count_says_why(sale: SaleReported, reason: Reason) -> None:
+    bench = Bench().feed(a_partner(), sale)
+    assert (line(bench).status, line(bench).reason, line(bench).units) == (LineStatus.REJECTED, reason, 0)
+
+
+def test_today_somewhere_on_earth_is_not_the_future() -> None:
+    bench = Bench().feed(a_partner(), a_sale(on=date(2026, 11, 21)))  # it is noon of the 20th in UTC
+    assert line(bench).status is LineStatus.COUNTED
+
+
+def test_the_horizon_ends_180_days_after_the_quarter() -> None:
+    bench = Bench().feed(
+        a_partner(), a_sale("A", on=date(2026, 6, 30)), recorded_at=datetime(2026, 12, 27, 12, tzinfo=UTC)
+    )
+    bench.feed(a_sale("B", on=date(2026, 6, 30)), recorded_at=datetime(2026, 12, 28, 12, tzinfo=UTC))
+    assert (line(bench, "A").status, line(bench, "B").reason) == (LineStatus.COUNTED, Reason.OLDER_THAN_HORIZON)
+
+
+def test_a_country_outside_the_programme_is_rejected() -> None:
+    bench = Bench().feed(a_partner(country="US"), a_sale())
+    assert line(bench).reason == Reason.COUNTRY_NOT_IN_PROGRAMME
+
+
+def test_sales_of_an_unregistered_partner_wait_and_are_counted_when_he_registers() -> None:
+    bench = Bench().feed(a_sale("A", units=6), a_sale("B", units=6))
+    assert {line(bench, s).reason for s in "AB"} == {Reason.PARTNER_NOT_REGISTERED}
+    assert bench.state.tallies["P1"]["2026Q4"].pending == 2
+    bench.feed(a_partner())
+    tally = bench.state.tallies["P1"]["2026Q4"]
+    assert (tally.units, tally.tier, tally.counted, tally.pending) == (12, 10, 2, 0)
+
+
+def test_who_left_and_comes_back_is_counted_again() -> None:
+    bench = Bench().feed(a_partner(left_on=date(2026, 11, 1)), a_sale("A", on=date(2026, 10, 31)), a_sale("B"))
+    assert (line(bench, "A").status, line(bench, "B").reason) == (LineStatus.COUNTED, Reason.PARTNER_LEFT)
+    bench.feed(a_partner())
+    assert line(bench, "B").status is LineStatus.COUNTED
+
+
+def test_the_same_report_again_changes_nothing() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=3))
+    before = line(bench)
+    draft = bench.draft()
+    draft.sale(a_sale(units=3, minute=9), NOON, 99)
+    assert not draft.lines
+    assert draft.results["duplicate", ""] == 1
+    assert line(bench) is before
+
+
+def test_of_two_reports_that_differ_the_one_reported_first_stands_and_the_other_is_seen() -> None:
+    first, second = a_sale(units=3, minute=1), a_sale(units=7, minute=2)
+    for order in ((first, second), (second, first)):
+        bench = Bench().feed(a_partner(), *order)
+        assert line(bench).units == 3
+        assert len(line(bench).conflicts) == 1
+
+
+def test_a_return_takes_its_units_out_of_the_quarter_of_the_sale() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=10), a_return(units=1))
+    tally = bench.state.tallies["P1"]["2026Q4"]
+    assert (tally.units, tally.tier, tally.rebate_minor) == (9, 0, 0)
+
+
+def test_a_return_may_come_before_its_sale() -> None:
+    bench = Bench().feed(a_partner(), a_return(units=1))
+    assert line(bench).reason == Reason.RETURN_BEFORE_SALE
+    bench.feed(a_sale(units=3))
+    assert (line(bench).units, line(bench).status) == (2, LineStatus.COUNTED)
+
+
+def test_a_return_larger_than_the_sale_takes_what_there_is() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=2), a_return(units=5))
+    assert (line(bench).units, line(bench).status) == (0, LineStatus.RETURNED)
+    assert line(bench).returns[0].reason == Reason.RETURN_EXCEEDS_SALE
+
+
+def test_the_same_return_twice_takes_away_once() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=5), a_return(units=2), a_return(units=2, minute=5))
+    assert line(bench).units == 3
+
+
+def test_a_return_after_the_horizon_takes_nothing() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=5))
+    bench.feed(a_return(on=date(2027, 7, 1)), recorded_at=NOON + timedelta(days=300))
+    assert line(bench).units == 5
+    assert line(bench).returns[0].reason == Reason.OLDER_THAN_HORIZON
+
+
+def test_the_same_sale_id_with_another_partner_is_another_sale() -> None:
+    bench = Bench().feed(a_partner("P1"), a_partner("P2"), a_sale(), a_sale(partner="P2"))
+    assert line(bench).units == line(bench, partner="P2").units == 1
+
+
+def test_a_sale_of_the_last_day_belongs_to_its_quarter_whenever_it_arrives() -> None:
+    bench = Bench().feed(a_partner(), a_sale(on=date(2026, 9, 30)), recorded_at=datetime(2026, 10, 20, tzinfo=UTC))
+    assert line(bench).quarter == "2026Q3"
