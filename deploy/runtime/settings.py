@@ -69,6 +69,8 @@ class Settings:
     mail_from: str = setting("Partner Programme <partner@staffel.example>", "Sender of the mails")
     debtor_name: str = setting("Staffel Hardware GmbH", "Account holder in payment files")
     debtor_iban: str = setting("DE02120300000000202051", "Account that the rebates are paid from")
+    debtor_town: str = setting("Berlin", "Town of the account holder; accounts outside the EEA demand it")
+    debtor_country: str = setting("DE", "Country of the account holder, two letters")
     link_hours: int = setting(24 * 14, "How long a personal link stays valid, in hours of real time")
     payout_hour: int = setting(
         10, "Hour of a bank day, programme time, at which payable rebates go into a payment file"

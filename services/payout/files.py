@@ -1,0 +1,63 @@
+"""Payment files on disk. What the database holds is what counts; a file is written from it, once.
+
+A file that was written and is gone was handed to the bank: it is not written again, or a folder that a bank's software
+empties would fill up at every start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from sqlalchemy import Engine, select, update
+
+from deploy.runtime.errors import StaffelError
+from services.payout.tables import run_files, runs
+from services.payout.vault import Vault
+
+_PATTERN = "RB-*.xml"
+
+
+def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
+    """Write the files of released runs that were not written yet; answers which."""
+    with engine.connect() as connection:
+        waiting = connection.execute(
+            select(runs.c.msg_id, run_files.c.sealed, run_files.c.sha256)
+            .join(run_files, run_files.c.msg_id == runs.c.msg_id)
+            .where(runs.c.written.is_(False))
+            .order_by(runs.c.day)
+        ).all()
+    written = []
+    for msg_id, sealed, sha256 in waiting:
+        content = vault.open(sealed, msg_id)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise StaffelError(f"the stored payment file {msg_id} is not what was released", "nothing was written")
+        path = folder / f"{msg_id}.xml"
+        _write(path, content)
+        with engine.begin() as connection:
+            connection.execute(update(runs).where(runs.c.msg_id == msg_id).values(written=True))
+        written.append(path)
+    return written
+
+
+def unknown(folder: Path, known: Collection[str]) -> list[str]:
+    """Ids of payment files in the folder that no run of ours made."""
+    return sorted(path.stem for path in folder.glob(_PATTERN) if path.stem not in known)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(".part")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,72 @@
+"""What must always be true of the money. Checked every minute and before each run, in production too."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, String, cast, func, literal, select, union_all
+
+from services.payout import ledger
+from services.payout.tables import State, obligations, payments, postings, runs, settlements
+
+_ACCOUNT = ledger.payable("")
+
+
+def violations(connection: Connection) -> list[str]:
+    """Every statement that does not hold, as a sentence without a partner's name in it. Empty if all is well."""
+    found = [
+        f"the ledger's trial balance is {total} {currency} cents, not 0"
+        for currency, total in ledger.trial_balance(connection).items()
+        if total
+    ]
+    for statement, query in (
+        ("journals whose postings do not sum to zero", _UNBALANCED),
+        ("partners for whom owed less paid is not what the ledger holds open", _OPEN_DIFFERS),
+        ("payments that are not the sum of what they cover", _PAYMENT_DIFFERS),
+        ("runs that are not the sum of their payments", _RUN_DIFFERS),
+        ("obligations whose state and settlement contradict each other", _STATE_DIFFERS),
+    ):
+        count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        if count:
+            found.append(f"{count} {statement}")
+    return found
+
+
+_UNBALANCED = (
+    select(postings.c.journal)
+    .group_by(postings.c.journal, postings.c.currency)
+    .having(func.sum(postings.c.amount_minor) != 0)
+)
+
+_flows = union_all(
+    select(obligations.c.partner_id, obligations.c.amount_minor.label("amount")),
+    select(payments.c.partner_id, (-payments.c.amount_minor).label("amount")),
+    # The liability's account is credited with what is owed and debited with what is paid.
+    select(
+        cast(func.substr(postings.c.account, len(_ACCOUNT) + 1), String(64)).label("partner_id"),
+        postings.c.amount_minor.label("amount"),
+    ).where(postings.c.account.startswith(_ACCOUNT, autoescape=True)),
+).subquery()
+_OPEN_DIFFERS = select(_flows.c.partner_id).group_by(_flows.c.partner_id).having(func.sum(_flows.c.amount) != 0)
+
+_PAYMENT_DIFFERS = (
+    select(payments.c.end_to_end_id)
+    .join(settlements, settlements.c.end_to_end_id == payments.c.end_to_end_id)
+    .join(obligations, obligations.c.id == settlements.c.obligation_id)
+    .group_by(payments.c.end_to_end_id, payments.c.amount_minor)
+    .having(func.sum(obligations.c.amount_minor) != payments.c.amount_minor)
+)
+
+_RUN_DIFFERS = (
+    select(runs.c.msg_id)
+    .join(payments, payments.c.msg_id == runs.c.msg_id, isouter=True)
+    .group_by(runs.c.msg_id, runs.c.total_minor, runs.c.payments)
+    .having(
+        (func.coalesce(func.sum(payments.c.amount_minor), 0) != runs.c.total_minor)
+        | (func.count(payments.c.end_to_end_id) != runs.c.payments)
+    )
+)
+
+_settled = settlements.c.active.is_(True) & (settlements.c.obligation_id == obligations.c.id)
+_STATE_DIFFERS = select(obligations.c.id).where(
+    (obligations.c.state == State.IN_PAYMENT) & ~select(literal(1)).where(_settled).exists()
+    | obligations.c.state.not_in((State.IN_PAYMENT, State.NETTED)) & select(literal(1)).where(_settled).exists()
+)

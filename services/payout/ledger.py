@@ -1,0 +1,132 @@
+"""Double entry. Amounts are signed minor units: above zero debits an account, below zero credits it.
+
+A journal's postings sum to zero in each currency. It is known by its key: booking the same again does nothing, booking
+something else under a known key is an error. Nothing is ever changed; a correction is another journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, insert, select
+
+from deploy.runtime.errors import StaffelError
+from services.payout.chunks import chunks
+from services.payout.tables import journals, postings
+
+EXPENSE = "expense:rebate"
+IN_TRANSIT = "asset:bank:in_transit"
+_PAYABLE = "liability:payable:"
+
+
+class Unbalanced(ValueError):
+    """The postings of a journal don't sum to zero."""
+
+
+class KeyReused(StaffelError):
+    """A journal with this key was booked before and says something else."""
+
+
+class Posting(NamedTuple):
+    """One line of a journal."""
+
+    account: str
+    amount_minor: int
+    currency: str
+
+
+class Journal(NamedTuple):
+    """Postings that belong together. ``key`` names the fact that is booked, and never another one."""
+
+    key: str
+    postings: tuple[Posting, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what is booked."""
+        return hashlib.sha256(json.dumps(self.postings).encode()).hexdigest()
+
+
+def payable(partner_id: str) -> str:
+    """The account of what is owed to a partner."""
+    return _PAYABLE + partner_id
+
+
+def transfer(key: str, debit: str, credit: str, amount_minor: int, currency: str) -> Journal:
+    """A journal between two accounts. An amount below zero goes the other way."""
+    return Journal(key, (Posting(debit, amount_minor, currency), Posting(credit, -amount_minor, currency)))
+
+
+def check(journal: Journal) -> None:
+    """Raise Unbalanced unless the postings sum to zero in each currency, and none is empty."""
+    sums: defaultdict[str, int] = defaultdict(int)
+    for posting in journal.postings:
+        sums[posting.currency] += posting.amount_minor
+    if not journal.postings or any(sums.values()):
+        raise Unbalanced(f"journal {journal.key} is out of balance: {dict(sums)}")
+
+
+def book(connection: Connection, entries: Sequence[Journal], at: datetime) -> int:
+    """Write journals; returns how many were new. Raises Unbalanced or KeyReused, and then nothing must be committed."""
+    booked = 0
+    for chunk in chunks(entries):
+        fresh = _unknown(connection, chunk)
+        if not fresh:
+            continue
+        connection.execute(
+            insert(journals),
+            [{"key": journal.key, "fingerprint": journal.fingerprint, "booked_at": at} for journal in fresh],
+        )
+        connection.execute(
+            insert(postings),
+            [
+                {"journal": journal.key, "position": position, **posting._asdict()}
+                for journal in fresh
+                for position, posting in enumerate(journal.postings)
+            ],
+        )
+        booked += len(fresh)
+    return booked
+
+
+def trial_balance(connection: Connection) -> dict[str, int]:
+    """The sum of all postings in each currency: zero, or the ledger was tampered with."""
+    rows = connection.execute(
+        select(postings.c.currency, func.sum(postings.c.amount_minor)).group_by(postings.c.currency)
+    )
+    return {currency: int(total) for currency, total in rows}
+
+
+def balances(connection: Connection) -> dict[tuple[str, str], int]:
+    """The balance of every account and currency."""
+    rows = connection.execute(
+        select(postings.c.account, postings.c.currency, func.sum(postings.c.amount_minor)).group_by(
+            postings.c.account, postings.c.currency
+        )
+    )
+    return {(account, currency): int(total) for account, currency, total in rows}
+
+
+def _unknown(connection: Connection, entries: Sequence[Journal]) -> list[Journal]:
+    wanted: dict[str, Journal] = {}
+    for journal in entries:
+        check(journal)
+        _refuse_reuse(journal, wanted.setdefault(journal.key, journal).fingerprint)
+    known = dict(
+        connection.execute(select(journals.c.key, journals.c.fingerprint).where(journals.c.key.in_(wanted))).tuples()
+    )
+    for key, fingerprint in known.items():
+        _refuse_reuse(wanted.pop(key), fingerprint)
+    return list(wanted.values())
+
+
+def _refuse_reuse(journal: Journal, fingerprint: str) -> None:
+    if journal.fingerprint != fingerprint:
+        raise KeyReused(
+            f"the ledger holds {journal.key} with other content", "nothing was booked; look into the ledger"
+        )

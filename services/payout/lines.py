@@ -1,0 +1,46 @@
+"""The projection of ``sale-lines`` that the recount needs: which sale counts how many units in which quarter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, func, select
+
+from schemas.events import SaleLine
+from services.kit.consumer import Batch
+from services.kit.database import upsert
+from services.payout import obligations
+from services.payout.tables import lines
+
+
+def project(batch: Batch) -> None:
+    """Handle a batch of ``sale-lines``. Partners with open obligations are to be looked at again."""
+    latest: dict[tuple[str, str], SaleLine | None] = {}
+    for record in batch.received:
+        partner_id, _, sale_id = record.key.partition("/")
+        latest[partner_id, sale_id] = record.event if isinstance(record.event, SaleLine) else None
+    rows = [
+        {"partner_id": partner_id, "sale_id": sale_id, "quarter": line.quarter, "units": line.units}
+        for (partner_id, sale_id), line in latest.items()
+        if line is not None
+    ]
+    if rows:
+        statement = upsert(lines, batch.connection.engine)
+        new = {"quarter": statement.excluded.quarter, "units": statement.excluded.units}
+        batch.connection.execute(
+            statement.on_conflict_do_update(index_elements=["partner_id", "sale_id"], set_=new), rows
+        )
+    for (partner_id, sale_id), line in latest.items():
+        if line is None:
+            batch.connection.execute(delete(lines).where(lines.c.partner_id == partner_id, lines.c.sale_id == sale_id))
+    obligations.look_again(batch.connection, {partner_id for partner_id, _ in latest})
+
+
+def units(connection: Connection, partner_ids: Sequence[str]) -> dict[tuple[str, str], int]:
+    """For each (partner, quarter) with lines, the units that count."""
+    rows = connection.execute(
+        select(lines.c.partner_id, lines.c.quarter, func.sum(lines.c.units))
+        .where(lines.c.partner_id.in_(partner_ids))
+        .group_by(lines.c.partner_id, lines.c.quarter)
+    )
+    return {(partner_id, quarter): int(total) for partner_id, quarter, total in rows}

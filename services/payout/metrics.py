@@ -1,0 +1,35 @@
+"""What the payout service tells of itself. No partner and no account is ever a label."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+from sqlalchemy import Connection, func, select
+
+from services.payout import ledger, recount
+from services.payout.outbox import oldest_unsent
+from services.payout.tables import obligations
+
+RUNS = Counter("payout_runs_total", "Payment runs released")
+RUN_AMOUNT = Gauge("payout_run_amount_euros", "Sum of the latest payment run")
+ATTEMPTS = Counter("payout_attempts_total", "Payments by what became of them", ["state", "reason"])
+OBLIGATIONS = Gauge("payout_obligations", "Obligations by state and, where held, reason", ["state", "reason"])
+TRIAL_BALANCE = Gauge("ledger_trial_balance_euros", "Sum of all postings; must be 0")
+VIOLATIONS = Gauge("payout_invariant_violations", "Statements about the money that do not hold; must be 0")
+DIFFERENCE = Gauge("recon_difference_units", "Units by which recounts differ from the closes they hold up; must be 0")
+OUTBOX_AGE = Gauge("outbox_oldest_age_seconds", "Age of the oldest status not yet published")
+
+
+def measure(connection: Connection, now: float, rate: float) -> None:
+    """Set the gauges. ``now`` is the clock's time in seconds, ``rate`` how fast it runs."""
+    TRIAL_BALANCE.set(sum(abs(total) for total in ledger.trial_balance(connection).values()) / 100)
+    DIFFERENCE.set(recount.units_in_doubt(connection))
+    since = oldest_unsent(connection)
+    OUTBOX_AGE.set(max(0.0, now - since.timestamp()) / rate if since else 0)
+    OBLIGATIONS.clear()
+    counted = connection.execute(
+        select(obligations.c.state, obligations.c.reason, func.count()).group_by(
+            obligations.c.state, obligations.c.reason
+        )
+    )
+    for state, reason, number in counted:
+        OBLIGATIONS.labels(state, reason or "").set(number)

@@ -1,0 +1,201 @@
+"""The first tables, and the triggers that make the ledger and the payment files append-only."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_INSTANT = sa.DateTime(timezone=True)
+_COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+
+
+def upgrade() -> None:
+    """Create them."""
+    _consumer()
+    _obligations()
+    _ledger()
+    _inputs()
+    _runs()
+    _outbox()
+    for table in _APPEND_ONLY:
+        _forbid_changes(table)
+
+
+def _consumer() -> None:
+    op.create_table(
+        "offsets",
+        sa.Column("topic", sa.String(200), primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("topic_id", sa.String(40), nullable=False),
+        sa.Column("next_offset", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "inbox",
+        sa.Column("event_id", sa.String(64), primary_key=True),
+        sa.Column("topic", sa.String(200), nullable=False),
+        sa.Column("partition", sa.Integer, nullable=False),
+        sa.Column("offset", sa.BigInteger, nullable=False),
+        sa.Column("recorded_at", _INSTANT, nullable=False),
+    )
+    op.create_table(
+        "quarantine",
+        sa.Column("topic", sa.String(200), primary_key=True),
+        sa.Column("partition", sa.Integer, primary_key=True),
+        sa.Column("offset", sa.BigInteger, primary_key=True),
+        sa.Column("reason", sa.String(500), nullable=False),
+    )
+
+
+def _obligations() -> None:
+    op.create_table(
+        "obligations",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("programme_id", sa.Text, nullable=False),
+        sa.Column("partner_id", sa.String(64), nullable=False),
+        sa.Column("quarter", sa.String(6), nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("units", sa.BigInteger, nullable=False),
+        sa.Column("amount_minor", sa.BigInteger, nullable=False),
+        sa.Column("total_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("closed_at", _INSTANT, nullable=False),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("contradicted", sa.Boolean, nullable=False),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("reason", sa.String(40)),
+        sa.Column("sequence", sa.Integer, nullable=False),
+        sa.UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
+    )
+    op.create_index("ix_obligations_partner_id", "obligations", ["partner_id"])
+    op.create_index("ix_obligations_state", "obligations", ["state"])
+
+
+def _ledger() -> None:
+    op.create_table(
+        "journals",
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("booked_at", _INSTANT, nullable=False),
+    )
+    op.create_table(
+        "postings",
+        sa.Column("journal", sa.Text, sa.ForeignKey("journals.key"), primary_key=True),
+        sa.Column("position", sa.Integer, primary_key=True),
+        sa.Column("account", sa.Text, nullable=False),
+        sa.Column("amount_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+    )
+    op.create_index("ix_postings_account", "postings", ["account"])
+
+
+def _inputs() -> None:
+    op.create_table(
+        "lines",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("sale_id", sa.Text, primary_key=True),
+        sa.Column("quarter", sa.String(6), nullable=False),
+        sa.Column("units", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "bank_details",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        sa.Column("masked", sa.String(12), nullable=False),
+        sa.Column("sepa", sa.Boolean, nullable=False),
+        sa.Column("entered_at", _INSTANT, nullable=False),
+    )
+    op.create_table(
+        "checks",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("partner_id", sa.String(64), nullable=False),
+    )
+
+
+def _runs() -> None:
+    op.create_table(
+        "run_days",
+        sa.Column("day", sa.Date, primary_key=True),
+        sa.Column("msg_id", sa.String(35)),
+        sa.Column("decided_at", _INSTANT, nullable=False),
+    )
+    op.create_table(
+        "runs",
+        sa.Column("msg_id", sa.String(35), primary_key=True),
+        sa.Column("day", sa.Date, nullable=False, unique=True),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("execution_date", sa.Date, nullable=False),
+        sa.Column("payments", sa.Integer, nullable=False),
+        sa.Column("total_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("written", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "run_files",
+        sa.Column("msg_id", sa.String(35), sa.ForeignKey("runs.msg_id"), primary_key=True),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+    )
+    op.create_table(
+        "payments",
+        sa.Column("end_to_end_id", sa.String(35), primary_key=True),
+        sa.Column("msg_id", sa.String(35), sa.ForeignKey("runs.msg_id"), nullable=False),
+        sa.Column("partner_id", sa.String(64), nullable=False),
+        sa.Column("bank_version", sa.Integer, nullable=False),
+        sa.Column("amount_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.UniqueConstraint("msg_id", "partner_id"),
+    )
+    op.create_table(
+        "settlements",
+        sa.Column("end_to_end_id", sa.String(35), sa.ForeignKey("payments.end_to_end_id"), primary_key=True),
+        sa.Column("obligation_id", sa.Text, sa.ForeignKey("obligations.id"), primary_key=True),
+        sa.Column("active", sa.Boolean, nullable=False),
+    )
+    op.create_index(
+        "uq_settlements_active",
+        "settlements",
+        ["obligation_id"],
+        unique=True,
+        sqlite_where=sa.text("active"),
+        postgresql_where=sa.text("active"),
+    )
+
+
+def _outbox() -> None:
+    op.create_table(
+        "outbox",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("sent_at", _INSTANT),
+    )
+    op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["id"],
+        sqlite_where=sa.text("sent_at IS NULL"),
+        postgresql_where=sa.text("sent_at IS NULL"),
+    )
+
+
+def _forbid_changes(table: str) -> None:
+    message = f"{table} is append-only"
+    if op.get_bind().dialect.name == "sqlite":
+        for action in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            )
+        return
+    op.execute(
+        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
+    )
+    op.execute(
+        f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
+    )

@@ -1,0 +1,151 @@
+"""The payout service at work: read, recount, pay, publish. One loop, each step small and safe to be killed in."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import KafkaException
+from schwifty import IBAN
+from schwifty.exceptions import SchwiftyException
+from sqlalchemy import Engine
+
+from deploy.runtime.errors import UsageError
+from deploy.runtime.settings import Settings
+from schemas.topics import QUARTER_CLOSES, SALE_LINES
+from services.kit.consumer import Reader, Subscription, measure_lag
+from services.kit.process import Process
+from services.payout import files, invariants, lines, metrics, obligations, past, recount, runs
+from services.payout.bank_days import latest_run_day
+from services.payout.outbox import Relay
+from services.payout.pain001 import Debtor
+from services.payout.tables import metadata
+from services.payout.vault import open_vault
+from services.payout.watermark import Ends, Watermark, passed
+from streams.rules.terms import Programme
+
+_LOOK_SECONDS = 60
+
+
+class _Mark(NamedTuple):
+    """What may be done once the reader has come to these ends."""
+
+    ends: Ends
+    checks: int
+    day: date | None
+
+
+class Payout:
+    """Everything that the process holds open."""
+
+    def __init__(self, process: Process, engine: Engine, programme: Programme) -> None:
+        self._settings, self._clock, self._log = process.settings, process.clock, process.log
+        self._engine, self._programme = engine, programme
+        self._vault = open_vault(process.settings)
+        self._debtor = debtor(process.settings)
+        self._folder = Path(process.settings.payments)
+        self._missing = past.missing(engine, process.settings, process.codec)
+        self._violations: list[str] = []
+        with engine.begin() as connection:
+            obligations.look_again_at_all(
+                connection
+            )  # the programme file may say something else than at the last start
+        self._write_files()
+        # Lines before closes: of what comes together, what a close was made from is there first.
+        subscriptions = [Subscription(SALE_LINES, lines.project), Subscription(QUARTER_CLOSES, obligations.record)]
+        self._reader = Reader(process.settings, process.clock, process.codec, engine, metadata, subscriptions)
+        self._watermark = Watermark(process.settings)
+        self._relay = Relay(process.settings, process.codec, engine, process.clock)
+        self._mark: _Mark | None = None
+        self._looked = 0.0
+        process.probes.check("past", lambda: self._missing)
+        process.probes.check("invariants", lambda: "; ".join(self._violations) or None)
+        if self._missing:
+            self._log.error("no payment run is made", reason=self._missing)
+
+    def step(self) -> None:
+        """One turn of the loop."""
+        self._reader.step()
+        self._recount_and_pay()
+        self._relay.step()
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
+            self._look_around()
+            self._looked = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._reader.close()
+        self._watermark.close()
+        self._engine.dispose()
+
+    def _recount_and_pay(self) -> None:
+        if self._mark is None:
+            checks, day = recount.latest_check(self._engine), self._due_day()
+            if checks is not None or day is not None:
+                try:
+                    self._mark = _Mark(self._watermark.ends(self._reader.reached), checks or 0, day)
+                except KafkaException as error:
+                    self._log.warning("Kafka does not say where its topics end", reason=str(error))
+            return
+        if not passed(self._mark.ends, self._reader.reached):
+            return
+        mark, self._mark = self._mark, None
+        if mark.checks:
+            recount.look(self._engine, self._programme, mark.checks, self._clock.now())
+        if mark.day is not None and recount.latest_check(self._engine) is None:
+            self._run(mark.day)
+
+    def _due_day(self) -> date | None:
+        if self._missing or self._violations:
+            return None
+        local = self._clock.now().astimezone(self._programme.zone)
+        day, decided = latest_run_day(local, self._settings.payout_hour), runs.latest_day(self._engine)
+        return day if decided is None or decided < day else None
+
+    def _run(self, day: date) -> None:
+        self._check_invariants()
+        if self._violations:
+            return
+        made = runs.make(self._engine, self._vault, self._programme, self._debtor, day, self._clock.now())
+        if made is None:
+            return
+        metrics.RUNS.inc()
+        metrics.RUN_AMOUNT.set(made.total_minor / 100)
+        metrics.ATTEMPTS.labels("released", "").inc(made.payments)
+        self._log.info("run released", run=made.msg_id, payments=made.payments, euros=made.total_minor / 100)
+        self._write_files()
+
+    def _write_files(self) -> None:
+        for path in files.write_released(self._engine, self._vault, self._folder):
+            self._log.info("payment file written", file=str(path))
+
+    def _look_around(self) -> None:
+        self._check_invariants()
+        with self._engine.begin() as connection:
+            obligations.look_again_at_all(connection, recount.CLOSED_TOO_EARLY)
+            metrics.measure(connection, self._clock.now().timestamp(), self._clock.rate)
+        try:
+            measure_lag(self._reader, self._settings)
+        except KafkaException as error:
+            self._log.warning("Kafka does not say how much there is to read", reason=str(error))
+
+    def _check_invariants(self) -> None:
+        with self._engine.connect() as connection:
+            self._violations = invariants.violations(connection)
+        metrics.VIOLATIONS.set(len(self._violations))
+        for violation in self._violations:
+            self._log.error("no payment run is made: an invariant is broken", reason=violation)
+
+
+def debtor(settings: Settings) -> Debtor:
+    """Who pays, as the settings say. Raises UsageError if no bank would take it."""
+    try:
+        iban = IBAN(settings.debtor_iban)
+    except SchwiftyException:
+        raise UsageError("debtor_iban is not an IBAN", "set STAFFEL_DEBTOR_IBAN to the account to pay from") from None
+    if not re.fullmatch("[A-Z]{2}", settings.debtor_country):
+        raise UsageError(f"debtor_country can't be {settings.debtor_country!r}", "write it like DE")
+    return Debtor(settings.debtor_name, str(iban), settings.debtor_town, settings.debtor_country)
