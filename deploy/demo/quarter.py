@@ -124,7 +124,7 @@ def _country(random: Random) -> str:
 def _registered_on(random: Random, role: Role) -> date:
     if role is Role.LATECOMER:
         return date(2026, 11, 2) + timedelta(days=random.randrange(75))
-    return date(2025, 2, 3) + timedelta(days=random.randrange(590))
+    return QUARTER.first_day  # the programme begins: nobody is told of quarters before it
 
 
 def _units(random: Random, role: Role) -> int:

@@ -1,0 +1,135 @@
+"""One run of a scenario on a running stack: feeds it while the clock runs, shows it, and looks at what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deploy.demo.acts import Act, Tempo, perform
+from deploy.demo.check import Found, Verdict, compare, paid_by_iban
+from deploy.demo.feed import Feed, register
+from deploy.demo.quarter import QUARTER
+from deploy.demo.recount import Expected
+from deploy.demo.scenario import Scenario
+from deploy.demo.screen import Scene, Screen
+from deploy.demo.watch import Figures, Watch
+from deploy.embedded.stack import Stack
+from deploy.runtime.clock import open_clock
+from deploy.runtime.errors import StaffelError
+from deploy.runtime.settings import Port, Settings
+from schemas.events import Partner
+from services.portal.queries import open_database, standing
+from streams.rules.terms import parse
+
+_PATIENCE_SECONDS = 60.0
+"""How long an act's end waits for what is slow; then the check has to say what is missing."""
+_QUIET_SECONDS = 2.0
+_PICTURE_SECONDS = 0.2
+_STEP_SECONDS = 0.03
+
+
+class Outcome(NamedTuple):
+    """What came of it."""
+
+    verdict: Verdict
+    figures: Figures
+    sent: int
+    seconds: float
+    """How long it took, without the start of the stack."""
+
+
+class Performance:
+    """Runs once."""
+
+    def __init__(self, stack: Stack, scenario: Scenario) -> None:
+        self._stack, self._settings, self._scenario = stack, stack.settings, scenario
+        self._tempo = Tempo(self._settings)
+        self._reports = sum(not isinstance(moment.record, Partner) for moment in scenario.moments)
+        self._pictured_at = 0.0
+
+    def run(self, seconds: float) -> Outcome:
+        """Play all acts in about so many seconds. Raises StaffelError if the stack gives up."""
+        begun = time.monotonic()
+        clock = open_clock(self._settings)
+        register(self._settings, clock, self._scenario)
+        names = {actor.id: actor.partner.name for actor in self._scenario.actors}
+        self._watch = Watch(self._settings, str(QUARTER))
+        try:
+            with Feed(self._settings, clock, self._scenario.moments) as self._feed, Screen(names) as self._show:
+                perform(self._tempo, seconds, self._step, self._settle)
+                verdict = self._look()
+            return Outcome(verdict, self._watch.figures(), self._feed.sent, time.monotonic() - begun)
+        finally:
+            self._watch.close()
+
+    def _step(self, title: str) -> None:
+        if self._stack.over.is_set():
+            raise self._stack.failure or StaffelError("the stack has stopped")
+        now = self._tempo.now()
+        self._feed.send_due(now)
+        if time.monotonic() - self._pictured_at >= _PICTURE_SECONDS:
+            self._pictured_at = time.monotonic()
+            self._show(Scene(now, title, self._feed.sent, self._reports, self._watch.figures()))
+        time.sleep(_STEP_SECONDS)
+
+    def _settle(self, act: Act) -> None:
+        """Wait until the stream has applied all that was sent and, if the act is about money, all is in payment."""
+        self._feed.flush()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline and not (self._watch.caught_up() and (not act.paid or self._all_paid())):
+            self._step(act.title)
+
+    def _all_paid(self) -> bool:
+        figures = self._watch.figures()
+        return figures.closes["final"] > 0 and figures.payments > 0 and figures.payments_waiting == 0
+
+    def _look(self) -> Verdict:
+        """Compare once nothing moves any more; again for a while if there are differences, since all of it is late."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            self._be_quiet(deadline)
+            verdict = compare(self._scenario, self._found())
+            if not verdict.differences or time.monotonic() > deadline:
+                return verdict
+
+    def _be_quiet(self, deadline: float) -> None:
+        seen, since = -1, time.monotonic()
+        while time.monotonic() < min(deadline, since + _QUIET_SECONDS):
+            self._step("looking at what came of it")
+            if self._watch.figures().mails != seen:
+                seen, since = self._watch.figures().mails, time.monotonic()
+
+    def _found(self) -> Found:
+        settings = self._settings
+        with urllib.request.urlopen(f"http://127.0.0.1:{settings.port(Port.INBOX)}/api/mails") as answer:
+            ids = Counter(mail["message_id"] for mail in json.load(answer))
+        return Found(
+            standings=self._standings(),
+            payable_minor=self._watch.payable_by_partner(),
+            paid_minor=paid_by_iban(payment_files(settings)),
+            dead_letters=self._watch.figures().dead_letters,
+            mails_twice=sum(number - 1 for number in ids.values()),
+        )
+
+    def _standings(self) -> dict[tuple[str, str], Expected]:
+        """Every partner's standing as his page shows it, in this quarter and the next."""
+        programme = parse(Path(self._settings.programme).read_text("utf-8"))
+        engine = open_database(self._settings)
+        now = self._tempo.now()
+        found = {}
+        for actor in self._scenario.actors:
+            for quarter in (QUARTER, QUARTER.next):
+                his: dict[str, Any] | None = standing(engine, programme, actor.id, quarter, now)
+                if his is not None:
+                    found[actor.id, str(quarter)] = Expected(his["units"], his["tier"], his["rebate_minor"])
+        engine.dispose()
+        return found
+
+
+def payment_files(settings: Settings) -> list[Path]:
+    """The payment files written so far, oldest first."""
+    return sorted(Path(settings.payments).glob("*.xml"), key=lambda path: path.stat().st_mtime)

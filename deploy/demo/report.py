@@ -1,0 +1,68 @@
+"""What the demo prints at its end: the result, and where to look."""
+
+from __future__ import annotations
+
+from deploy.cli.output import paint
+from deploy.demo.performance import Outcome, payment_files
+from deploy.demo.quarter import QUARTER, Role
+from deploy.demo.scenario import Scenario
+from deploy.demo.screen import euros
+from deploy.demo.watch import Money
+from deploy.runtime.settings import Port, Settings
+from schemas.events import LineStatus
+from services.kit.links import Invitation, link_for
+
+_DIFFERENCES_SHOWN = 10
+_EXAMPLES = (
+    (Role.CLAWBACK, "paid for 50 units, then one came back"),
+    (Role.LIFTED, "9 units, until a forgotten report brought the tenth"),
+    (Role.LATECOMER, "sold for weeks before he registered"),
+)
+
+
+def result(scenario: Scenario, outcome: Outcome) -> str:
+    """The result of the check, in a few lines."""
+    verdict, figures = outcome.verdict, outcome.figures
+    statuses = (LineStatus.COUNTED, LineStatus.PENDING, LineStatus.REJECTED, LineStatus.RETURNED)
+    sales = ", ".join(f"{figures.verdicts[status]:,} {status}" for status in statuses)
+    places = ", ".join(f"{euros(figures.money[place])} {place}" for place in Money if figures.money[place])
+    rows = [
+        ("Partners", f"{verdict.partners:,}, {verdict.right:,} of {verdict.partners:,} right"),
+        ("Reports", f"{outcome.sent:,} sent; sales: {sales}; {figures.dead_letters} dead letters"),
+        (
+            "Told",
+            f"{figures.mails:,} mails: {figures.tier_changes:,} tier changes, {figures.summaries:,} weekly summaries,"
+            f" {sum(figures.closes.values()):,} closes",
+        ),
+        ("Rebate", f"{euros(figures.earned_minor)} earned, {euros(figures.payable_minor)} made payable"),
+        ("Money", places),
+        ("Differences", paint(str(len(verdict.differences)), "red") if verdict.differences else paint("none", "green")),
+    ]
+    shown = [f"  {text}" for text in verdict.differences[:_DIFFERENCES_SHOWN]]
+    more = len(verdict.differences) - len(shown)
+    title = (
+        f"{QUARTER}, its closes, payments and a late return, in {outcome.seconds:.0f} s; held against an own recount:"
+    )
+    return "\n".join([paint(title, "bold"), "", *_lines(rows), *shown, *([f"  and {more} more"] if more > 0 else [])])
+
+
+def places(scenario: Scenario, settings: Settings, temporary: bool) -> str:
+    """Where to look around."""
+    lines = ["Partners' pages, as behind the links in their mails:"]
+    for role, why in _EXAMPLES:
+        actor = scenario.named(role)
+        link = link_for(settings, Invitation("partner", actor.id))
+        lines += [f"{paint(actor.partner.name, 'bold')}: {why}", f"  {link}"]
+    fate = " (removed at the end; --data DIR keeps it)" if temporary else ""
+    rows = [
+        ("The vendor's page", link_for(settings, Invitation("staff", ""))),
+        ("Inbox", f"http://127.0.0.1:{settings.port(Port.INBOX)}/"),
+        *(("Payment file", str(path.resolve())) for path in payment_files(settings)),
+        ("Data and logs", f"{settings.data.resolve()}{fate}"),
+    ]
+    return "\n".join([*lines, "", *_lines(rows)])
+
+
+def _lines(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(label) for label, _ in rows)
+    return [f"{paint(label.ljust(width), 'bold')}  {text}" for label, text in rows]
