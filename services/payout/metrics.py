@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection, func, select
 
+from services.kit.metrics import OUTBOX_OLDEST
 from services.payout import ledger, recount
 from services.payout.outbox import oldest_unsent
 from services.payout.tables import obligations
@@ -16,7 +17,6 @@ OBLIGATIONS = Gauge("payout_obligations", "Obligations by state and, where held,
 TRIAL_BALANCE = Gauge("ledger_trial_balance_euros", "Sum of all postings; must be 0")
 VIOLATIONS = Gauge("payout_invariant_violations", "Statements about the money that do not hold; must be 0")
 DIFFERENCE = Gauge("recon_difference_units", "Units by which recounts differ from the closes they hold up; must be 0")
-OUTBOX_AGE = Gauge("outbox_oldest_age_seconds", "Age of the oldest status not yet published")
 
 
 def measure(connection: Connection, now: float, rate: float) -> None:
@@ -24,7 +24,7 @@ def measure(connection: Connection, now: float, rate: float) -> None:
     TRIAL_BALANCE.set(sum(abs(total) for total in ledger.trial_balance(connection).values()) / 100)
     DIFFERENCE.set(recount.units_in_doubt(connection))
     since = oldest_unsent(connection)
-    OUTBOX_AGE.set(max(0.0, now - since.timestamp()) / rate if since else 0)
+    OUTBOX_OLDEST.set(max(0.0, now - since.timestamp()) / rate if since else 0)
     OBLIGATIONS.clear()
     counted = connection.execute(
         select(obligations.c.state, obligations.c.reason, func.count()).group_by(

@@ -1,0 +1,109 @@
+"""What every mail is made of, and how it becomes text and HTML.
+
+Both parts are drawn from the same ``Letter``, so that no number can be in one and not in the other.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from services.notification.voice import Voice
+from streams.rules.terms import Terms
+
+
+class Step(NamedTuple):
+    """One tier on the way up."""
+
+    threshold: str
+    rate: str
+    filled: int
+    """How much of the way from the tier below is done, in percent."""
+    note: str
+    """``reached``, or what is missing."""
+
+
+class Fact(NamedTuple):
+    """A line of the table."""
+
+    label: str
+    value: str
+
+
+class Letter(NamedTuple):
+    """What a mail says, in the partner's language, before it has a form."""
+
+    subject: str
+    title: str
+    figure: str
+    """The one number that he should see first."""
+    caption: str
+    """What that number is."""
+    paragraphs: tuple[str, ...]
+    button: str
+    steps: tuple[Step, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    good: bool = False
+    """Whether it is news to be glad about."""
+
+
+class Frame(NamedTuple):
+    """What surrounds every letter to a partner."""
+
+    language: str
+    programme: str
+    greeting: str
+    link: str
+    link_note: str
+    footer: tuple[str, ...]
+
+
+def ladder(voice: Voice, terms: Terms, units: int) -> tuple[Step, ...]:
+    """The tiers that earn something, and how far up this many units reach."""
+    steps = []
+    below = 0
+    for tier in terms.tiers:
+        if not tier.rate_minor:
+            below = tier.units
+            continue
+        missing = tier.units - units
+        steps.append(
+            Step(
+                threshold=voice.say("from {units}", units=voice.units(tier.units)),
+                rate=voice.say("{rate} per unit", rate=voice.money(tier.rate_minor, terms.currency)),
+                filled=100 if missing <= 0 else max(0, (units - below) * 100 // (tier.units - below)),
+                note=voice.say("reached")
+                if missing <= 0
+                else voice.count("{number} missing", "{number} missing", missing),
+            )
+        )
+        below = tier.units
+    return tuple(steps)
+
+
+def as_text(letter: Letter, frame: Frame) -> str:
+    """The text part."""
+    return _TEXT.render(letter=letter, frame=frame)
+
+
+def as_html(letter: Letter, frame: Frame) -> str:
+    """The HTML part: one table, styles inline, nothing fetched from anywhere."""
+    return re.sub(r"\n\s*", "\n", _HTML.render(letter=letter, frame=frame))
+
+
+def _template(name: str, *, escape: bool) -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=escape,  # noqa: S701 - plain text has nothing to escape
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+_TEXT = _template("mail.txt", escape=False)
+_HTML = _template("mail.html", escape=True)

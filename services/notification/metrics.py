@@ -1,0 +1,22 @@
+"""What the service counts."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+NOTIFICATIONS = Counter(
+    "notifications_total",
+    "Messages by outcome: sent, retried (later), failed (given up), waiting (no address), expired (too late)",
+    ["kind", "channel", "result"],
+)
+MESSAGES = Gauge("notification_messages", "Messages in the table, by state", ["state"])
+OLDEST = Gauge(
+    "notification_outbox_oldest_age_seconds", "Age of the oldest message that is due and not sent, real time"
+)
+SERVER = Gauge("notification_mail_server_up", "1 if the mail server took the last connection, else 0")
+MAIL = "mail"
+
+
+def count(kind: str, result: str, number: int = 1) -> None:
+    """Count messages of a kind by outcome."""
+    NOTIFICATIONS.labels(kind, MAIL, result).inc(number)

@@ -1,0 +1,79 @@
+"""The service's loop: read what has come, send what is due, say how it is going."""
+
+from __future__ import annotations
+
+import time
+
+from confluent_kafka import KafkaException
+from sqlalchemy import Engine
+
+from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
+from services.kit.consumer import Reader, Subscription, measure_lag
+from services.kit.process import Process
+from services.notification.handler import Handler
+from services.notification.sender import Sender
+from services.notification.tables import metadata
+from streams.rules.terms import Programme
+
+TOPICS = (PARTNERS, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS)
+"""Partners first: of what comes together, the address is there before the news."""
+_MEASURE_SECONDS = 15
+_STILL_SECONDS = 60
+_READING_SECONDS = 10
+
+
+class Notification:
+    """Call ``step`` in a loop, then ``close``."""
+
+    def __init__(self, process: Process, engine: Engine, programme: Programme) -> None:
+        self._settings, self._log, self._stopping = process.settings, process.log, process.stopping
+        self._engine = engine
+        self._sender = Sender(engine, process.settings, process.clock, programme)
+        handler = Handler(engine, process.clock, programme)
+        self._reader = Reader(
+            process.settings,
+            process.clock,
+            process.codec,
+            engine,
+            metadata,
+            [Subscription(topic, handler.partners if topic is PARTNERS else handler.events) for topic in TOPICS],
+        )
+        self._busy = False
+        self._measured = 0.0
+        self._read_at = -float(_READING_SECONDS)  # not before something was read
+        self._turned = time.monotonic()
+        process.probes.check("topics", self._behind)
+        process.probes.check("loop", self._standing_still)
+        process.probes.check("mail server", lambda: self._sender.problem)
+
+    def step(self) -> None:
+        """One turn. Waits for records only while there is nothing to send."""
+        read = self._reader.step(timeout=0.01 if self._busy else 0.2)
+        sent = self._sender.step(stopping=self._stopping)
+        self._busy = bool(read or sent)
+        self._turned = time.monotonic()
+        if read:
+            self._read_at = self._turned
+        if self._turned - self._measured > _MEASURE_SECONDS:
+            self._measure()
+            self._measured = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._reader.close()
+        self._engine.dispose()
+
+    def _behind(self) -> str | None:
+        reading = time.monotonic() - self._read_at < _READING_SECONDS
+        return None if self._reader.caught_up or reading else "the topics have not been read to their end yet"
+
+    def _standing_still(self) -> str | None:
+        seconds = time.monotonic() - self._turned
+        return f"standing still for {seconds:.0f} s" if seconds > _STILL_SECONDS else None
+
+    def _measure(self) -> None:
+        self._sender.measure()
+        try:
+            measure_lag(self._reader, self._settings)
+        except KafkaException as error:
+            self._log.warning("Kafka does not say how much there is to read", reason=str(error))

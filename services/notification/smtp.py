@@ -1,0 +1,130 @@
+"""The mail server: where it is, how it is talked to, what its answers mean."""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+from email.message import EmailMessage
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from deploy.runtime.errors import UsageError
+
+_TIMEOUT = 10
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+_ADDRESS = re.compile(r"\S+@\S+")
+
+
+class MailServer(NamedTuple):
+    """A mail server's address, as in ``smtp_url``."""
+
+    host: str
+    port: int
+    tls: bool
+    """TLS from the first byte on (``smtps``). Otherwise STARTTLS is used where the server offers it."""
+    user: str
+    password: str
+
+
+class ServerAway(Exception):
+    """The server does not take mail at all at present: nothing is known about the message."""
+
+
+class Refused(Exception):
+    """The server does not take this message. ``final`` says whether it never will."""
+
+    def __init__(self, answer: str, *, final: bool) -> None:
+        super().__init__(answer)
+        self.final = final
+
+
+def parse_url(url: str) -> MailServer:
+    """Read ``smtp://[user:password@]host[:port]`` or ``smtps://…``. Raises UsageError."""
+    hint = "write it like smtp://user:password@mail.example:587 or smtps://mail.example"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise UsageError("smtp_url can't be read", hint) from None
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise UsageError("smtp_url is no mail server's address", hint)
+    tls = parts.scheme == "smtps"
+    return MailServer(
+        parts.hostname, port or (465 if tls else 25), tls, unquote(parts.username or ""), unquote(parts.password or "")
+    )
+
+
+class Session:
+    """One connection to the mail server, for several messages."""
+
+    def __init__(self, server: MailServer) -> None:
+        """Connect and log in. Raises ServerAway."""
+        try:
+            self._smtp = _connect(server)
+        except (smtplib.SMTPException, OSError) as error:
+            raise ServerAway(_plain(error)) from error
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection still stands."""
+        return self._smtp.sock is not None
+
+    def send(self, sender: str, recipient: str, message: EmailMessage) -> None:
+        """Hand over one message; returning means that the server has it. Raises Refused or ServerAway."""
+        try:
+            self._smtp.sendmail(sender, [recipient], message.as_bytes())
+        except smtplib.SMTPRecipientsRefused as error:
+            code, answer = error.recipients[recipient]
+            raise Refused(_plain_answer(code, answer), final=code >= 500) from error
+        except smtplib.SMTPSenderRefused as error:
+            raise ServerAway(_plain(error)) from error  # the sender is the same for all: not this message's fault
+        except smtplib.SMTPResponseException as error:
+            raise Refused(_plain(error), final=error.smtp_code >= 500) from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise Refused(_plain(error), final=False) from error  # it may be this message that breaks the connection
+
+    def close(self) -> None:
+        """Say goodbye, if anybody still listens."""
+        try:
+            self._smtp.quit()
+        except (smtplib.SMTPException, OSError):
+            self._smtp.close()
+
+
+def _connect(server: MailServer) -> smtplib.SMTP:
+    trusted = ssl.create_default_context()
+    if server.tls:
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=_TIMEOUT, context=trusted)
+    else:
+        smtp = smtplib.SMTP(server.host, server.port, timeout=_TIMEOUT)
+    try:
+        smtp.ehlo_or_helo_if_needed()
+        local = server.host in _LOCAL
+        safe = server.tls or local
+        if not safe and smtp.has_extn("starttls"):
+            smtp.starttls(context=trusted)
+            safe = True
+        if server.user:
+            if not safe:
+                raise smtplib.SMTPException("it offers no TLS, and a password is not sent without")
+            smtp.login(server.user, server.password)
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _plain_answer(error.smtp_code, error.smtp_error)
+    return _without_addresses(str(error) or type(error).__name__)
+
+
+def _plain_answer(code: int, answer: bytes | str) -> str:
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
+    return _without_addresses(f"{code} {text}")
+
+
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub("[address]", " ".join(text.replace("\x00", " ").split()))[:300]
