@@ -1,4 +1,4 @@
-"""A container's health: ``python -m deploy.compose.healthy PORT`` ends with 0 if ``/healthz`` there answers 200, else 1."""
+"""A container's health: ``python -m deploy.compose.healthy PORT`` ends with 0 if ``/healthz`` there answers 200."""
 
 from __future__ import annotations
 

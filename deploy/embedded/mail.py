@@ -66,7 +66,7 @@ async def serve(settings: Settings) -> None:
     def smtp() -> Any:
         return SMTP(catcher, hostname="staffel", ident="Staffel mail catcher", enable_SMTPUTF8=True)
 
-    listener = await loop.create_server(smtp, "127.0.0.1", settings.port(Port.SMTP))
+    listener = await loop.create_server(smtp, settings.listen, settings.port(Port.SMTP))
     page = uvicorn.Server(
         uvicorn.Config(
             application(settings, mails),
