@@ -1,0 +1,178 @@
+"""One worker on a real broker: what it counts, what it puts aside, what it refuses."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from confluent_kafka.admin import AdminClient
+
+from deploy.runtime import kafka
+from deploy.runtime.settings import Settings
+from schemas.events import LineStatus, SaleLine, SaleReturned, TierChanged, id_of
+from schemas.topics import DEAD_LETTERS, SALE_LINES, SALES, TIER_CHANGES
+from schemas.values import partition_of
+from services.intake import topics
+from tests.streams.harness import NOW, Wire, Worker, a_partner, a_sale, working
+from tests.waiting import until
+
+
+def test_sales_become_tallies_and_tier_changes_and_returns_take_them_back(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"))
+    wire.flush()
+    with working(settings) as worker:
+        until(lambda: worker.metric("rebate_position_offset") == 0, what="the partner")
+        wire.send(a_sale("A", "P1", 9), a_sale("B", "P1", 2), a_sale("B", "P1", 2))
+        wire.send(SaleReturned("R1", "B", "P1", "TS-100", 2, date(2026, 11, 5), NOW))
+        wire.flush()
+        tally = until(lambda: (t := wire.tallies().get(("P1", "2026Q4"))) and t.returned and t, what="the return")
+        assert (tally.units, tally.tier, tally.counted, tally.returned) == (9, 0, 1, 1)
+        changes = [w.event for w in wire.written(TIER_CHANGES)]
+        assert [(c.from_tier, c.to_tier) for c in changes if isinstance(c, TierChanged)] == [(0, 10), (10, 0)]
+        assert [w.event_id for w in wire.written(TIER_CHANGES)] == [id_of(c) for c in changes]
+        assert worker.metric("rebate_unaccounted_records") == 0
+        assert worker.kill(15) == 0
+
+
+def test_sales_wait_for_the_partner_and_are_counted_when_he_registers(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_sale("A", "P1", 12))
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.tallies()["P1", "2026Q4"].pending == 1 if wire.tallies() else False, what="pending")
+        wire.send(a_partner("P1"))
+        wire.flush()
+        until(lambda: wire.units() == {"P1": 12}, what="counted")
+
+
+def test_a_poison_record_goes_to_the_dead_letters_untouched_and_the_next_is_counted(settings: Settings) -> None:
+    wire = Wire(settings)
+    good = wire.codec.encode(SALES, a_sale("A", "P1", 1))
+    poison = [b"", b"\x00\x00", b"not avro at all", b"\x00\x00\x00\xff\xff?", good[:-4], good + b"!", None]
+    wire.send(a_partner("P1"))
+    for value in poison:
+        wire.raw(SALES, b"P1", value)
+    wire.raw(SALES, b"../etc", wire.codec.encode(SALES, a_sale("X", "../etc")))
+    wire.send(a_sale("A", "P1", 1))
+    wire.flush()
+    with working(settings) as worker:
+        until(lambda: wire.units() == {"P1": 1}, what="the good sale behind the bad ones")
+        letters = until(lambda: len(found := wire.messages(DEAD_LETTERS)) == len(poison) + 1 and found)
+        assert sorted(m.value() or b"" for m in letters if m.key() == b"P1") == sorted(v or b"" for v in poison)
+        headers = [dict(m.headers()) for m in letters]
+        assert {h["dlq.topic"] for h in headers} == {SALES.full_name(settings.topic_prefix).encode()}
+        assert {h["dlq.reason"] for h in headers} == {
+            b"not-avro",
+            b"unknown-schema",
+            b"bad-avro",
+            b"no-value",
+            b"bad-partner-id",
+        }
+        assert worker.metric("rebate_unaccounted_records") == 0
+
+
+def test_a_record_with_another_key_or_partitioner_is_rerouted_and_counted_once(settings: Settings) -> None:
+    wire = Wire(settings)
+    ids = [f"P{n}" for n in range(8)]
+    wire.send(*map(a_partner, ids))
+    for partner_id in ids:
+        value = wire.codec.encode(SALES, a_sale("A", partner_id, 3))
+        wrong = 1 - partition_of(partner_id.encode(), 2)
+        wire.raw(SALES, b"somebody", value, partition=wrong)
+        wire.raw(SALES, partner_id.encode(), value, partition=wrong)
+        wire.raw(SALES, None, value)
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.units() == dict.fromkeys(ids, 3), what="each counted once")
+        for record in wire.written(SALE_LINES):
+            assert isinstance(record.event, SaleLine)
+            assert record.partition == partition_of(record.event.partner_id.encode(), 2)
+
+
+def test_sales_of_an_aborted_transaction_never_count_in_any_compression(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"))
+    wire.flush()
+    codecs = ("none", "gzip", "snappy", "lz4", "zstd")
+    for codec in codecs:
+        other = Wire(settings, transactional_id=f"{settings.topic_prefix}outsider", compression_type=codec)
+        other.producer.init_transactions(30)
+        for end in (other.producer.abort_transaction, other.producer.commit_transaction):
+            other.producer.begin_transaction()
+            other.send(*(a_sale(f"{codec}-{end.__name__}-{n}", "P1") for n in range(20)))
+            other.flush()
+            end(30)
+    with working(settings):
+        until(lambda: wire.units().get("P1", 0) >= 20 * len(codecs), what="the committed ones")
+        wire.send(a_sale("last", "P1"))
+        wire.flush()
+        until(lambda: wire.units().get("P1", 0) > 20 * len(codecs), what="one more")
+        assert wire.units() == {"P1": 20 * len(codecs) + 1}
+
+
+def test_a_worker_goes_on_where_its_state_is_not_where_the_group_is(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), *(a_sale(f"A{n}", "P1") for n in range(30)))
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.units() == {"P1": 30}, what="the first thirty")
+    AdminClient({"bootstrap.servers": settings.kafka}).delete_consumer_groups([f"{settings.topic_prefix}staffel"])
+    wire.send(*(a_sale(f"B{n}", "P1") for n in range(5)))
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.units() == {"P1": 35}, what="five more, none twice")
+
+
+def test_a_sales_topic_that_was_created_anew_is_refused_with_the_way_out(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), a_sale("A", "P1"))
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.units() == {"P1": 1}, what="the first sale")
+    name = SALES.full_name(settings.topic_prefix)
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin.delete_topics([name])[name].result()
+    until(lambda: name not in admin.list_topics(timeout=5).topics, what="the topic's end")
+    until(lambda: name in topics.create(settings), what="a new topic")
+    worker = Worker(settings)
+    try:
+        assert worker.process.wait(60) == 1
+    finally:
+        worker.stop()
+    assert "created anew" in worker.log.read_text()
+
+
+def test_state_hidden_by_a_strangers_open_transaction_is_waited_for(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), *(a_sale(f"A{n}", "P1") for n in range(10)))
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.units() == {"P1": 10}, what="ten")
+    stranger = kafka.producer(settings, transactional_id=f"{settings.topic_prefix}stranger")
+    stranger.init_transactions(30)
+    stranger.begin_transaction()
+    partition = partition_of(b"P1", 2)
+    line = wire.messages(SALE_LINES)[0]
+    stranger.produce(SALE_LINES.full_name(settings.topic_prefix), line.value(), line.key(), partition=partition)
+    stranger.flush(10)
+    worker = Worker(settings)
+    try:
+        wire.send(a_sale("B", "P1"))
+        wire.flush()
+        until(lambda: worker.log.read_text().count("Starting") >= 3, 30, "the worker's start")
+        assert not worker.is_ready()
+        stranger.abort_transaction(30)
+        worker.ready()
+        until(lambda: wire.units() == {"P1": 11}, what="one more, none twice")
+    finally:
+        worker.stop()
+
+
+def test_a_line_says_what_became_of_its_sale(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), a_sale("A", "P1", product="XX-9"))
+    wire.flush()
+    with working(settings):
+        found = until(lambda: wire.written(SALE_LINES), what="the line")[0].event
+        assert isinstance(found, SaleLine)
+        assert (found.status, found.reason) == (LineStatus.REJECTED, "product-not-in-programme")
