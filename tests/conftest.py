@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,19 +41,24 @@ def kafka_stack() -> Iterator[Settings]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def loaded(kafka_stack: Settings, tmp_path: Path) -> Loaded:
-    """Settings with topics of one's own, which exist."""
-    shared = {name: getattr(kafka_stack, name) for name in PARTS.values()}
+def settings_on(stack: Settings, folder: Path, **said: Any) -> Loaded:
+    """Settings on this stack with topics of one's own, which exist. For fixtures that last longer than a test."""
+    shared = {name: getattr(stack, name) for name in PARTS.values()}
     own = {
-        "data": tmp_path / "data",
+        "data": folder / "data",
         "port_base": free_ports(),
         "topic_prefix": f"t{os.getpid()}.{next(_numbers)}.",
         "partitions": 2,
     }
-    found = load(shared | own, {})
+    found = load(shared | own | said, {})
     topics.create(found.settings)
     return found
+
+
+@pytest.fixture
+def loaded(kafka_stack: Settings, tmp_path: Path) -> Loaded:
+    """Settings with topics of one's own, which exist."""
+    return settings_on(kafka_stack, tmp_path)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from services.intake.csvfile import Refused
 
 QUANTITY_MAX = 1_000_000
 NAME_LENGTH_MAX = 200
+PARTNER_ID_HINT = "letters, digits, dot, dash and underscore, 64 at most, beginning with a letter or digit"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_EXAMPLE = "2026-10-31"
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", re.ASCII)
@@ -53,7 +54,7 @@ def partner_id(cells: Cells) -> str:
         raise Refused(
             "bad-partner-id",
             f"partner_id {_show(value)} is not one",
-            "letters, digits, dot, dash and underscore, 64 at most, beginning with a letter or digit",
+            PARTNER_ID_HINT,
         )
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -59,15 +59,15 @@ class Summary:
 
 def take_rows(
     sheet: Sheet,
+    rows: Iterable[Row[T] | Refusal],
     request: Request,
     summary: Summary,
-    read: Callable[[Mapping[str, str]], T],
     accept: Callable[[T, int], str],
 ) -> None:
-    """Read the sheet to its end. ``accept`` gets each good row and its line and answers the outcome to count, or
+    """Take all rows of the sheet. ``accept`` gets each good one and its line and answers the outcome to count, or
     raises Refused."""
     with Rejects(request.rejects, request.path, sheet) if request.rejects else nullcontext() as rejects:
-        for found in sheet.rows(read):
+        for found in rows:
             summary.rows += 1
             refusal = _accept(found, accept, summary) if isinstance(found, Row) else found
             if refusal is not None:

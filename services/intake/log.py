@@ -14,6 +14,7 @@ from schemas.codec import Codec, RegistryAway, Undecodable
 from schemas.events import Event
 from schemas.topics import Topic
 
+BEGINNING = OFFSET_BEGINNING
 _PATIENCE = 30.0
 _BATCH = 2000
 
@@ -38,6 +39,15 @@ def records(settings: Settings, topic: Topic, start: Mapping[int, int] | None = 
             elif time.monotonic() - heard > _PATIENCE:
                 raise NotReady(f"Kafka at {settings.kafka} does not answer", "is it running? see ./staffel status")
             yield from _good(messages, unread)
+    finally:
+        consumer.close()
+
+
+def partitions(settings: Settings, topic: Topic) -> list[int]:
+    """The partitions of a topic. Raises NotReady if it does not exist or the broker is away."""
+    consumer = kafka.reader(settings)
+    try:
+        return kafka.partitions_of(consumer, topic.full_name(settings.topic_prefix))
     finally:
         consumer.close()
 

@@ -52,7 +52,7 @@ def import_partners(settings: Settings, clock: Clock, request: Request) -> Summa
                 registry[partner.partner_id] = partner
                 return NEW if before is None else CHANGED
 
-            take_rows(sheet, request, summary, rows.partner, accept)
+            take_rows(sheet, sheet.rows(rows.partner), request, summary, accept)
     return summary
 
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from schemas.events import Partner, SaleReported, SaleReturned
+from schemas.values import PARTNER_ID
 from services.intake import cells as cell
 from services.intake.cells import Cells
 from services.intake.csvfile import Columns, Refused
@@ -50,9 +51,11 @@ def partner(cells: Cells) -> Partner:
 
 
 def bank_details(cells: Cells) -> BankDetails:
-    """Bank details. Raises Refused."""
-    iban = cell.text(cells, "iban")
-    return BankDetails(cell.partner_id(cells), _name(cells, "account_holder"), iban)
+    """Bank details. Raises Refused, with nothing of the cells in the message: columns get mixed up."""
+    partner_id = cell.text(cells, "partner_id")
+    if not PARTNER_ID.fullmatch(partner_id):
+        raise Refused("bad-partner-id", "partner_id is not one", cell.PARTNER_ID_HINT)
+    return BankDetails(partner_id, _name(cells, "account_holder"), cell.text(cells, "iban"))
 
 
 def report_reader(reported_at: datetime, reported_by: str) -> Callable[[Cells], Report]:

@@ -52,7 +52,7 @@ def import_sales(settings: Settings, clock: Clock, request: Request) -> Summary:
                     sender.send(report.partner_id, report)
                 return SENT
 
-            take_rows(sheet, request, summary, report_reader(now, "sales import"), accept)
+            take_rows(sheet, sheet.rows(report_reader(now, "sales import")), request, summary, accept)
         if request.dry_run:
             _compare(settings, codec, seen, summary)
     return summary

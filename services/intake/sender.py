@@ -17,7 +17,7 @@ from schemas.events import Event
 from schemas.topics import Topic
 
 SOURCE = "staffel/intake"
-_QUEUE = 20_000
+_QUEUE = 5_000
 """Records on their way at a time: bounds the memory of an import."""
 
 
@@ -55,7 +55,7 @@ class Sender:
         """Records that the broker has acknowledged."""
         self.last: Place | None = None
         """Where the latest acknowledged record stands."""
-        kafka.partitions_of(self._producer, self._name)
+        kafka.partitions_of(self._producer, self._name, timeout=5)
 
     def send(self, key: str, event: Event) -> None:
         """Send an event under its key. Waits while too many are on their way."""
