@@ -31,7 +31,7 @@ def demo(
         typer.Option(help="Keep everything in this new folder (without it: a temporary one, removed at the end)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Which quarter to make up; the same seed gives the same quarter.")] = 1,
-    partners: Annotated[int, typer.Option(min=60, max=5000, help="How many partners take part.")] = 300,
+    partners: Annotated[int, typer.Option(min=60, max=5000, help="How many partners take part.")] = 200,
     seconds: Annotated[float, typer.Option(min=20, max=3600, help="How long the quarter and what follows takes.")] = 90,
     leave: Annotated[bool, typer.Option("--exit", help="End after the check instead of staying up.")] = False,
 ) -> None:

@@ -99,7 +99,7 @@ class Performance:
     def _be_quiet(self, deadline: float) -> None:
         seen, since = -1, time.monotonic()
         while time.monotonic() < min(deadline, since + _QUIET_SECONDS):
-            self._step("looking at what came of it")
+            self._step("the last mails go out; then the recount")
             if self._watch.figures().mails != seen:
                 seen, since = self._watch.figures().mails, time.monotonic()
 

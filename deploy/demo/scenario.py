@@ -62,7 +62,7 @@ class Scenario(NamedTuple):
         return next(actor for actor in self.actors if actor.role is role)
 
 
-def make(seed: int, partners: int = 300) -> Scenario:
+def make(seed: int, partners: int = 200) -> Scenario:
     """The quarter of this seed. ``partners`` lies between PARTNERS_MIN and PARTNERS_MAX."""
     if not PARTNERS_MIN <= partners <= PARTNERS_MAX:
         raise ValueError(f"partners must be between {PARTNERS_MIN} and {PARTNERS_MAX}")
