@@ -209,20 +209,23 @@ class Reader:
     def _unseen(self, connection: Connection, topic: Topic, received: list[Received]) -> list[Received]:
         if topic.compacted or not received:
             return received  # latest state: applying it again changes nothing
+        rows = [
+            {
+                "event_id": record.event_id,
+                "topic": topic.name,
+                "partition": record.partition,
+                "offset": record.offset,
+                "recorded_at": record.recorded_at,
+            }
+            for record in received
+        ]
+        # What the database answers was added; its count of rows is not told for an INSERT on PostgreSQL.
+        statement = upsert(self._inbox, self._engine).on_conflict_do_nothing().returning(self._inbox.c.event_id)
+        added = set(connection.execute(statement, rows).scalars())
         fresh = []
         for record in received:
-            added = connection.execute(
-                upsert(self._inbox, self._engine)
-                .values(
-                    event_id=record.event_id,
-                    topic=topic.name,
-                    partition=record.partition,
-                    offset=record.offset,
-                    recorded_at=record.recorded_at,
-                )
-                .on_conflict_do_nothing()
-            )
-            if added.rowcount:
+            if record.event_id in added:
+                added.remove(record.event_id)
                 fresh.append(record)
         return fresh
 
