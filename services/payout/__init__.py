@@ -7,7 +7,7 @@ An **obligation** is what one revision of a close made payable; below zero it is
 * ``waiting``: earned, but there are no bank details. Becomes payable with them.
 * ``payable``: agrees with the recount and can be paid. A clawback that agrees is payable too: it waits to be set off.
 * ``in_payment``: in a payment file. Final here; what the bank says to it is told by its answers.
-* ``netted``: set off. Either a clawback inside a payment, or a partner's payable obligations that sum to exactly zero.
+* ``netted``: set off. Either a clawback inside a payment, or all that a partner has open when it sums to exactly zero.
 
 A **run** pays each partner the sum of his payable obligations in one payment, if it is above zero. If not, nothing
 happens to them: they stay payable and are carried into the next run. Held and waiting ones are left out of the sum.

@@ -117,10 +117,8 @@ def _unknown(connection: Connection, entries: Sequence[Journal]) -> list[Journal
     for journal in entries:
         check(journal)
         _refuse_reuse(journal, wanted.setdefault(journal.key, journal).fingerprint)
-    known = dict(
-        connection.execute(select(journals.c.key, journals.c.fingerprint).where(journals.c.key.in_(wanted))).tuples()
-    )
-    for key, fingerprint in known.items():
+    known = connection.execute(select(journals.c.key, journals.c.fingerprint).where(journals.c.key.in_(wanted)))
+    for key, fingerprint in known:
         _refuse_reuse(wanted.pop(key), fingerprint)
     return list(wanted.values())
 

@@ -101,9 +101,9 @@ def _judge_partner(
         closes = list(group)
         why = reason_to_hold(programme, closes, units.get((closes[0].partner_id, closes[0].quarter), 0), now)
         verdicts += [(row, _verdict(row, why, sepa)) for row in closes if row.state in OPEN]
-    payable = [row for row, (state, _) in verdicts if state is State.PAYABLE]
-    if payable and sum(row.amount_minor for row in payable) == 0:
-        return [(row, (State.NETTED, SET_OFF) if row in payable else verdict) for row, verdict in verdicts]
+    settled = {row.id for row, (state, _) in verdicts if state in (State.PAYABLE, State.WAITING)}
+    if settled and sum(row.amount_minor for row, _ in verdicts if row.id in settled) == 0:
+        return [(row, (State.NETTED, SET_OFF) if row.id in settled else verdict) for row, verdict in verdicts]
     return verdicts
 
 

@@ -89,9 +89,12 @@ def remittance(programme: Programme, covers: Sequence[Row[Any]]) -> str:
 
 def _claim(connection: Connection, day: date, now: datetime) -> bool:
     claimed = connection.execute(
-        upsert(run_days, connection.engine).values(day=day, msg_id=None, decided_at=now).on_conflict_do_nothing()
+        upsert(run_days, connection.engine)
+        .values(day=day, msg_id=None, decided_at=now)
+        .on_conflict_do_nothing()
+        .returning(run_days.c.day)
     )
-    return bool(claimed.rowcount)
+    return claimed.first() is not None
 
 
 def _payments(connection: Connection, vault: Vault, programme: Programme, day: date) -> list[_Payment]:
