@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from binascii import b2a_qp
 from datetime import datetime
+from email.header import Header
 from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, formataddr, parseaddr
 
 from deploy.runtime.errors import UsageError
 from services.notification.messages import Message
@@ -43,20 +43,53 @@ def mailable(address: str) -> str:
     return wire
 
 
-def build(message: Message, *, event_id: str, sender: Address, recipient: str, at: datetime) -> EmailMessage:
-    """The mail, addressed. Its id follows from the event's: a repeated mail is recognisably the same.
+class Envelope:
+    """Puts messages into mails of one sender.
 
-    ``recipient`` must be ``mailable``. The partner's name stands in the body alone, where it can be nothing but a name.
+    Written line by line: the standard library's mail objects parse again what they are given, which took longer than
+    writing and sending the mail together.
     """
-    mail = EmailMessage(policy=SMTP)
-    mail["From"] = sender
-    mail["To"] = Address(addr_spec=recipient)
-    mail["Reply-To"] = sender
-    mail["Subject"] = message.subject
-    mail["Date"] = format_datetime(at)
-    mail["Message-ID"] = f"<{event_id}@{sender.domain}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["Content-Language"] = message.language
-    mail.set_content(message.text, cte="quoted-printable")
-    mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
-    return mail
+
+    def __init__(self, sender: Address) -> None:
+        self._domain = sender.domain
+        self._from = formataddr((sender.display_name, sender.addr_spec))
+
+    def seal(self, message: Message, *, event_id: str, recipient: str, at: datetime) -> bytes:
+        """The mail as it goes over the wire. Its id follows from the event's: a repeated mail is recognisably the same.
+
+        ``recipient`` must be ``mailable``. The partner's name stands in the body alone, where it is nothing but a name.
+        """
+        lines = [
+            _header("From", self._from),
+            _header("To", recipient),
+            _header("Reply-To", self._from),
+            _header("Subject", Header(message.subject, "utf-8", header_name="Subject").encode(linesep="")),
+            _header("Date", format_datetime(at)),
+            _header("Message-ID", f"<{event_id}@{self._domain}>"),
+            _header("Auto-Submitted", "auto-generated"),
+            _header("Content-Language", message.language),
+            _header("MIME-Version", "1.0"),
+            _header("Content-Type", f'multipart/alternative; boundary="{event_id}"'),
+            "",
+            *_part(event_id, "plain", message.text),
+            *_part(event_id, "html", message.html),
+            f"--{event_id}--",
+            "",
+        ]
+        return "\r\n".join(lines).encode("ascii")
+
+
+def _header(name: str, value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"{name} is no header line")  # what is in it would begin a header of its own
+    return f"{name}: {value}"
+
+
+def _part(boundary: str, subtype: str, text: str) -> list[str]:
+    return [
+        f"--{boundary}",
+        f'Content-Type: text/{subtype}; charset="utf-8"',
+        "Content-Transfer-Encoding: quoted-printable",
+        "",
+        b2a_qp(text.replace("\n", "\r\n").encode()).decode("ascii"),
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from email.message import EmailMessage
+from traceback import format_tb
 from typing import Any
 
 import structlog
@@ -20,7 +20,7 @@ from deploy.runtime.settings import Settings
 from services.kit.links import Invitation, link_for
 from services.kit.metrics import OUTBOX_OLDEST
 from services.notification import metrics
-from services.notification.envelope import Unmailable, build, mailable, parse_sender
+from services.notification.envelope import Envelope, Unmailable, mailable, parse_sender
 from services.notification.messages import Addressee, Kind, Link, compose
 from services.notification.smtp import Refused, ServerAway, Session, parse_url
 from services.notification.tables import State, messages, partners
@@ -41,6 +41,7 @@ class Sender:
         self._engine, self._settings, self._clock, self._programme = engine, settings, clock, programme
         self._server = parse_url(settings.smtp_url)
         self._sender = parse_sender(settings.mail_from)
+        self._envelope = Envelope(self._sender)
         self._real = RealClock()
         self._pause = 0
         self._not_before = 0.0
@@ -70,14 +71,11 @@ class Sender:
 
     def measure(self) -> None:
         """Set the gauges. Counts the table, so call it now and then."""
+        by_state = select(messages.c.state, func.count().label("number")).group_by(messages.c.state)
+        first_queued = select(func.min(messages.c.queued_at)).where(messages.c.state == State.PENDING)
         with self._engine.connect() as connection:
-            found = connection.execute(
-                select(messages.c.state, func.count().label("number")).group_by(messages.c.state)
-            ).all()
-            oldest = connection.execute(
-                select(func.min(messages.c.queued_at)).where(messages.c.state == State.PENDING)
-            ).scalar()
-        counts = {row.state: row.number for row in found}
+            counts = {row.state: row.number for row in connection.execute(by_state)}
+            oldest = connection.execute(first_queued).scalar()
         for state in State:
             metrics.MESSAGES.labels(state).set(counts.get(state, 0))
         OUTBOX_OLDEST.set((self._real.now() - oldest).total_seconds() if oldest else 0)
@@ -103,7 +101,7 @@ class Sender:
                 metrics.count(row.kind, "sent")
         return True
 
-    def _write(self, row: Row[Any], recipient: str) -> EmailMessage:
+    def _write(self, row: Row[Any], recipient: str) -> bytes:
         try:
             message = compose(
                 Kind(row.kind),
@@ -112,10 +110,11 @@ class Sender:
                 self._programme,
                 self._link(row.partner_id),
             )
-            return build(message, event_id=row.event_id, sender=self._sender, recipient=recipient, at=self._clock.now())
+            return self._envelope.seal(message, event_id=row.event_id, recipient=recipient, at=self._clock.now())
         except Exception as error:  # one message that can't be written must not hold up everybody else's
-            _log.exception("message can't be written", event_id=row.event_id, kind=row.kind)
-            raise Unmailable(f"can't be written: {type(error).__name__}") from error
+            problem = f"can't be written: {type(error).__name__}"  # its text might name the partner
+            _log.error("a message " + problem, kind=row.kind, where="".join(format_tb(error.__traceback__)))
+            raise Unmailable(problem) from error
 
     def _link(self, partner_id: str) -> Link:
         hours = self._settings.link_hours

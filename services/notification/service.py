@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from confluent_kafka import KafkaException
@@ -40,7 +41,7 @@ class Notification:
         )
         self._busy = False
         self._measured = 0.0
-        self._read_at = -float(_READING_SECONDS)  # not before something was read
+        self._read_at = -math.inf
         self._turned = time.monotonic()
         process.probes.check("topics", self._behind)
         process.probes.check("loop", self._standing_still)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import smtplib
 import ssl
-from email.message import EmailMessage
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -70,10 +69,10 @@ class Session:
         """Whether the connection still stands."""
         return self._smtp.sock is not None
 
-    def send(self, sender: str, recipient: str, message: EmailMessage) -> None:
+    def send(self, sender: str, recipient: str, message: bytes) -> None:
         """Hand over one message; returning means that the server has it. Raises Refused or ServerAway."""
         try:
-            self._smtp.sendmail(sender, [recipient], message.as_bytes())
+            self._smtp.sendmail(sender, [recipient], message)
         except smtplib.SMTPRecipientsRefused as error:
             code, answer = error.recipients[recipient]
             raise Refused(_plain_answer(code, answer), final=code >= 500) from error
@@ -93,17 +92,17 @@ class Session:
 
 
 def _connect(server: MailServer) -> smtplib.SMTP:
-    trusted = ssl.create_default_context()
     if server.tls:
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=_TIMEOUT, context=trusted)
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+            server.host, server.port, timeout=_TIMEOUT, context=ssl.create_default_context()
+        )
     else:
         smtp = smtplib.SMTP(server.host, server.port, timeout=_TIMEOUT)
     try:
         smtp.ehlo_or_helo_if_needed()
-        local = server.host in _LOCAL
-        safe = server.tls or local
+        safe = server.tls or server.host in _LOCAL
         if not safe and smtp.has_extn("starttls"):
-            smtp.starttls(context=trusted)
+            smtp.starttls(context=ssl.create_default_context())
             safe = True
         if server.user:
             if not safe:

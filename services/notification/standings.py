@@ -93,11 +93,11 @@ def weekly(event: WeeklySummary, voice: Voice, programme: Programme) -> Letter:
 
 
 def _so_far(event: WeeklySummary, voice: Voice) -> str:
-    units = voice.units(event.units)
+    quarter, units = voice.quarter(event.quarter), voice.units(event.units)
     if not event.rate_minor:
-        return voice.say("your rebate so far, with {units}", units=units)
+        return voice.say("your rebate so far in {quarter}, with {units}", quarter=quarter, units=units)
     rate = voice.money(event.rate_minor, event.currency)
-    return voice.say("your rebate so far: {units} at {rate} each", units=units, rate=rate)
+    return voice.say("your rebate so far in {quarter}: {units} at {rate} each", quarter=quarter, units=units, rate=rate)
 
 
 def _way_on(event: TierChanged | WeeklySummary, voice: Voice) -> str:

@@ -1,0 +1,96 @@
+"""The service's parts on a real database and a real SMTP server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from deploy.runtime.clock import RealClock
+from deploy.runtime.settings import Settings, load
+from schemas.events import Event
+from services.kit.consumer import Batch, Received
+from services.kit.database import open_engine
+from services.notification.handler import Handler
+from services.notification.sender import Sender
+from services.notification.tables import MIGRATIONS, State, messages, metadata
+from tests.databases import drop, postgres_url, sqlite_url
+from tests.notification.facts import programme, received
+from tests.notification.mailbox import Mailbox
+
+
+class Desk:
+    """Handler and sender beside a mailbox. What is ``told`` comes from the topics now, or so long ago."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine, self.settings = engine, settings
+        self.clock = RealClock()
+        self.handler = Handler(engine, self.clock, programme())
+        self.sender = Sender(engine, settings, self.clock, programme())
+
+    def told(self, *events: Event, ago: timedelta = timedelta()) -> None:
+        """Handle events, each kind in a batch of its own."""
+        at = self.clock.now() - ago
+        for kind in dict.fromkeys(type(event) for event in events):
+            self.handle([received(event, at) for event in events if type(event) is kind])
+
+    def forget(self, partner_id: str) -> None:
+        """Handle a tombstone."""
+        self.handle([received(None, self.clock.now(), partner_id)])
+
+    def handle(self, records: Iterable[Received]) -> None:
+        """Handle records of one topic in one transaction."""
+        records = list(records)
+        with self.engine.begin() as connection:
+            batch = Batch(connection, records)
+            (self.handler.partners if records[0].topic.name == "partners" else self.handler.events)(batch)
+
+    def send(self) -> int:
+        """Send all that is due."""
+        return self.sender.step(seconds=20)
+
+    def states(self) -> list[str]:
+        """The states of all messages, oldest first."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(messages.c.state).order_by(messages.c.number)).scalars())
+
+    def row(self) -> dict[str, object]:
+        """The only message."""
+        with self.engine.connect() as connection:
+            return dict(connection.execute(select(messages)).mappings().one())
+
+    def wait_is_over(self) -> None:
+        """Make what was put off due."""
+        with self.engine.begin() as connection:
+            past = datetime(2000, 1, 1, tzinfo=UTC)
+            connection.execute(update(messages).where(messages.c.state == State.PENDING).values(next_try_at=past))
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    yield box
+    box.close()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The service's database on each of the two kinds, made once: tests empty it."""
+    sqlite = request.param == "sqlite"
+    url = sqlite_url(tmp_path_factory.mktemp("notification")) if sqlite else postgres_url()
+    engine = open_engine(url, MIGRATIONS)
+    yield engine
+    engine.dispose()
+    if not sqlite:
+        drop(url)
+
+
+@pytest.fixture
+def desk(engine: Engine, mailbox: Mailbox, tmp_path: Path) -> Desk:
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(table.delete())
+    return Desk(engine, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)

@@ -1,0 +1,47 @@
+"""Every sentence in the code stands in every catalogue, with the same facts in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from services.notification.voice import TEXTS, languages
+
+_CODE = Path(TEXTS).parent
+
+
+def _sentences() -> set[str | tuple[str, ...]]:
+    found = extract_from_dir(_CODE, [("**.py", "python")], keywords={"say": None, "count": (1, 2)})
+    return {message for _, _, message, _, _ in found}
+
+
+def _catalogue(language: str) -> Catalog:
+    with (TEXTS / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=language)
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_catalogue_holds_every_sentence_and_no_other(language: str) -> None:
+    held = {message.id for message in _catalogue(language) if message.id}
+    assert held == _sentences()
+
+
+@pytest.mark.parametrize("language", sorted(languages()))
+def test_translations_name_the_same_facts(language: str) -> None:
+    for message in _catalogue(language):
+        if not message.id:
+            continue
+        originals = message.id if isinstance(message.id, tuple) else (message.id,)
+        translated = message.string if isinstance(message.string, tuple) else (message.string,)
+        for text in map(str, translated):
+            assert text, originals
+            assert _facts(text) == _facts(originals[-1]), originals
+
+
+def _facts(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
