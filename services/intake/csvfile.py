@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ LINE_LENGTH_MAX = 100_000
 REJECT_COLUMNS = ("code", "message", "hint")
 """What a rejects file has beside the original columns. Accepted and ignored, so that it can be imported when mended."""
 _RAW_LENGTH_KEPT = 500
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 T = TypeVar("T")
 
 
@@ -86,7 +88,7 @@ class Sheet:
                 if not any(cell.strip() for cell in found.values()):
                     continue
                 cells = tuple(found[name] for name in self.columns)
-                if any("\udc80" <= character <= "\udcff" for character in line):
+                if _NOT_UTF8.search(line):
                     raise Refused("not-utf8", "the row is not UTF-8", "save the file as CSV UTF-8")
                 value = read({name: cell.strip() for name, cell in found.items()})
             except Refused as refused:

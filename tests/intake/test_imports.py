@@ -22,6 +22,7 @@ from schemas.codec import header
 from schemas.events import Partner, SaleReported
 from schemas.topics import PARTNERS, SALES
 from schemas.values import partition_of
+from services.intake.csvfile import Refusal
 from services.intake.importing import Request
 from services.intake.log import records
 from services.intake.partners import import_partners, registered
@@ -185,7 +186,7 @@ def test_memory_stays_flat_however_long_the_file(loaded: Loaded, tmp_path: Path)
         return int(kilobytes)
 
     # Rows that were kept would take a kilobyte and more each; the shorter file already fills the sender's queue.
-    assert most_kilobytes(30_000) < most_kilobytes(6_000) + 15_000
+    assert most_kilobytes(20_000) < most_kilobytes(5_000) + 10_000
 
 
 @pytest.mark.parametrize("name", ["kafka", "registry_url"])
