@@ -1,0 +1,1 @@
+"""What it runs on elsewhere: containers, monitoring, and the processes as the containers start them."""
