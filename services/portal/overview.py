@@ -11,7 +11,7 @@ from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.portal.tables import closes, open_serials, partners, payouts, sale_lines, tallies, tier_changes
 
-SHOWN_MAX = 12
+SHOWN_MAX = 10
 
 
 class Overview:

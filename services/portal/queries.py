@@ -1,4 +1,4 @@
-"""What the read model knows about one partner. Every query begins in ``PartnerRows._own``: nobody sees another's rows."""
+"""What the read model knows about one partner. Every query begins in ``PartnerRows._own``: nobody sees another's."""
 
 from __future__ import annotations
 
@@ -69,19 +69,18 @@ class PartnerRows:
         """His standing in a quarter, if anything was ever said about him in it."""
         return self._connection.execute(self._of_quarter(tallies, quarter)).one_or_none()
 
-    def has_sales(self) -> bool:
-        """Whether any sale of his was ever reported."""
-        return self._connection.execute(self._own(sale_lines).limit(1)).first() is not None
-
     def quarters(self) -> list[str]:
-        """The quarters in which he has a standing, latest first."""
-        query = self._own(tallies, tallies.c.quarter).where(tallies.c.programme_id == self._programme_id)
-        return sorted(self._connection.scalars(query), reverse=True)
+        """The quarters in which he has a standing or a sale, latest first."""
+        standings = self._own(tallies, tallies.c.quarter).where(tallies.c.programme_id == self._programme_id)
+        sales = self._own(sale_lines, sale_lines.c.quarter).where(sale_lines.c.quarter != "").distinct()
+        return sorted({*self._connection.scalars(standings), *self._connection.scalars(sales)}, reverse=True)
 
     def sales_by_status(self, quarter: Quarter) -> dict[str, int]:
         """How many of his sales of a quarter have which status."""
-        query = self._own(sale_lines, sale_lines.c.status, func.count()).where(sale_lines.c.quarter == str(quarter))
-        return {status: count for status, count in self._connection.execute(query.group_by(sale_lines.c.status))}
+        query = self._own(sale_lines, sale_lines.c.status, func.count().label("sales")).where(
+            sale_lines.c.quarter == str(quarter)
+        )
+        return {row.status: row.sales for row in self._connection.execute(query.group_by(sale_lines.c.status))}
 
     def sales(self, quarter: Quarter, wanted: SalesFilter) -> SalesPage:
         """One page of his sales of a quarter."""
@@ -134,16 +133,17 @@ def standing(
 ) -> dict[str, Any] | None:
     """A partner's standing in a quarter, as ``staffel standing --json`` prints it. None if nobody knows the partner."""
     with snapshot(engine) as connection:
-        return standing_of(PartnerRows(connection, programme.id, partner_id), programme, partner_id, quarter, now)
+        rows = PartnerRows(connection, programme.id, partner_id)
+        tally = rows.tally(quarter)
+        if tally is None and rows.partner() is None and not rows.quarters():
+            return None
+    return standing_of(tally, programme, partner_id, quarter, now)
 
 
 def standing_of(
-    rows: PartnerRows, programme: Programme, partner_id: str, quarter: Quarter, now: datetime
-) -> dict[str, Any] | None:
-    """The same, from rows at hand."""
-    tally = rows.tally(quarter)
-    if tally is None and rows.partner() is None and not rows.quarters() and not rows.has_sales():
-        return None
+    tally: Row[Any] | None, programme: Programme, partner_id: str, quarter: Quarter, now: datetime
+) -> dict[str, Any]:
+    """The same from a row of ``tallies``; without one, of a partner who has sold nothing."""
     terms = programme.terms_for(quarter)
     units = tally.units if tally else 0
     reached, above = terms.tier_for(units), terms.next_tier(units)
@@ -166,9 +166,6 @@ def standing_of(
         "revision": tally.revision if tally else -1,
         "payable_minor": tally.payable_minor if tally else 0,
         "sales": {
-            "counted": tally.counted if tally else 0,
-            "pending": tally.pending if tally else 0,
-            "rejected": tally.rejected if tally else 0,
-            "returned": tally.returned if tally else 0,
+            status: getattr(tally, status) if tally else 0 for status in ("counted", "pending", "rejected", "returned")
         },
     }

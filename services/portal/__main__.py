@@ -1,0 +1,36 @@
+"""``python -m services.portal``: the pages, and the reading that feeds them."""
+
+from __future__ import annotations
+
+from deploy.runtime.settings import Port
+from services.kit.process import Process, run
+from services.portal.feed import Feed
+from services.portal.live import Changes
+from services.portal.programme import load_programme
+from services.portal.queries import open_database
+from services.portal.server import Server, listening
+from services.portal.web import create_web
+
+
+def main(process: Process) -> None:
+    """Serve until told to stop, or until the reading fails."""
+    programme = load_programme(process.settings)
+    socket = listening(process.settings)
+    engine = open_database(process.settings)
+    changes = Changes()
+    feed = Feed(process.settings, process.clock, process.codec, engine, changes)
+    process.probes.check("feed", feed.health)
+    server = Server(create_web(process.settings, programme, engine, process.clock, changes), changes)
+    thread = feed.start(on_failure=server.stop)
+    try:
+        server.serve_on(socket, process.stopping)
+    finally:
+        feed.stop()
+        thread.join()
+        engine.dispose()
+    if feed.failure is not None:
+        raise feed.failure
+
+
+if __name__ == "__main__":
+    run("portal", Port.PORTAL_METRICS, main)

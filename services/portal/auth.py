@@ -1,0 +1,137 @@
+"""Who is asking: sessions opened by a personal link, and the marks that a form must carry.
+
+A link's session is good for looking only; see deploy/decisions/0004-view-sessions.md. Sessions live by real time,
+whatever clock the programme runs on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import timedelta
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine, delete, insert, select, update
+from starlette.requests import Request
+from starlette.responses import Response
+
+from deploy.runtime.clock import Clock
+from deploy.runtime.settings import Settings, secret
+from services.kit.database import reading
+from services.kit.links import Invitation
+from services.portal.tables import sessions
+
+LIFETIME = timedelta(hours=12)
+IDLE = timedelta(minutes=30)
+_NOTED_EVERY = timedelta(minutes=1)
+"""A use is written down only if the last one noted is older than this."""
+PARTNER, STAFF = "partner", "staff"
+
+
+class Visitor(NamedTuple):
+    """Somebody signed in."""
+
+    audience: str
+    """``partner`` or ``staff``."""
+    partner_id: str
+    session_id: str
+
+
+class Sessions:
+    """The sessions in the database. Blocks: call it from a thread."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+
+    def open(self, invitation: Invitation) -> str:
+        """Begin a session and return its id, which is new and known to nobody else."""
+        session_id, now = new_id(), self._clock.now()
+        with self._engine.begin() as connection:
+            connection.execute(delete(sessions).where(sessions.c.opened_at < now - LIFETIME))
+            connection.execute(
+                insert(sessions).values(
+                    id_hash=_hash(session_id),
+                    audience=invitation.audience,
+                    partner_id=invitation.partner_id,
+                    opened_at=now,
+                    used_at=now,
+                )
+            )
+        return session_id
+
+    def find(self, session_id: str, *, used: bool = True) -> Visitor | None:
+        """Whose session this is, if it still lives. ``used=False`` looks without keeping it alive."""
+        if not session_id:
+            return None
+        now = self._clock.now()
+        own = sessions.c.id_hash == _hash(session_id)
+        with reading(self._engine).connect() as connection:
+            row = connection.execute(select(sessions).where(own)).one_or_none()
+        if row is None or now - row.opened_at >= LIFETIME or now - row.used_at >= IDLE:
+            return None
+        if used and now - row.used_at >= _NOTED_EVERY:
+            with self._engine.begin() as connection:
+                connection.execute(update(sessions).where(own).values(used_at=now))
+        return Visitor(row.audience, row.partner_id, session_id)
+
+    def end(self, session_id: str) -> None:
+        """End a session. Its id is worth nothing from now on."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(sessions).where(sessions.c.id_hash == _hash(session_id)))
+
+
+class Cookies:
+    """The two cookies: the session's, and a passing one that ties the sign-in form to the browser it was shown in."""
+
+    def __init__(self, settings: Settings) -> None:
+        address = urlsplit(settings.public_url)
+        self.secure = address.scheme == "https"
+        # Cookies don't know ports: two stacks on one machine would sign each other's visitors out.
+        own = "__Host-staffel" if self.secure else f"staffel-{address.port or 80}"
+        self.session, self.form = own, f"{own}-form"
+
+    def put(self, response: Response, name: str, value: str, seconds: int) -> None:
+        """Set a cookie that no script can read and no other site's form sends along."""
+        response.set_cookie(name, value, max_age=seconds, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def drop(self, response: Response, name: str) -> None:
+        """Have the browser forget a cookie."""
+        response.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+
+class Forms:
+    """The marks against forms that another site sends in a visitor's name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = secret(settings, "session_secret").encode()
+        self._origin = _origin(settings.public_url)
+
+    def mark(self, cookie: str) -> str:
+        """What a form must carry when it is sent along with this cookie."""
+        return hmac.new(self._key, f"form:{cookie}".encode(), hashlib.sha256).hexdigest()
+
+    def is_ours(self, request: Request, cookie: str, mark: str) -> bool:
+        """Whether a form comes from a page that we showed to this browser."""
+        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            return False
+        # A page that sends no referrer sends "null" as its origin; then the mark alone decides.
+        origin = request.headers.get("origin", "null")
+        if origin != "null" and origin not in (self._origin, f"{request.url.scheme}://{request.headers.get('host')}"):
+            return False
+        return bool(cookie) and hmac.compare_digest(mark.encode(), self.mark(cookie).encode())
+
+
+def new_id() -> str:
+    """256 bits that nobody can guess."""
+    return secrets.token_urlsafe(32)
+
+
+def _hash(session_id: str) -> str:
+    return hashlib.sha256(session_id.encode()).hexdigest()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,83 @@
+"""Facts to HTML: the templates, and what they may call. A page and its live parts are made of the same pieces."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from deploy.runtime.clock import Clock, RealClock
+from services.portal import reasons
+from services.portal.live import Fragments
+from services.portal.programme_view import ProgrammePage
+from services.portal.views import PartnerPage, anchor
+from services.portal.voice import Voice
+
+STATIC = Path(__file__).parent / "static"
+_PARTNER = ("notes", "standing", "chart", "sales", "settlement")
+_PROGRAMME = ("totals", "tiers", "countries", "changes", "verdicts", "money", "conflicts")
+
+
+class Pages:
+    """Renders all pages."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._environment = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {"static": static_url, "anchor": anchor, "reasons": reasons}
+
+    @property
+    def look_every(self) -> float:
+        """Seconds after which time alone has changed a page."""
+        return 15.0 if self._clock.rate == 1.0 else 1.0
+
+    def partner(self, page: PartnerPage, voice: Voice, mark: str) -> str:
+        """A partner's whole page."""
+        return self._whole("partner.html", self.partner_parts(page, voice), page=page, voice=voice, mark=mark)
+
+    def partner_parts(self, page: PartnerPage, voice: Voice) -> Fragments:
+        """The live parts of it."""
+        standing = page.standing
+        rebate = voice.money(standing["rebate_minor"], standing["currency"])
+        say = f"{voice.units(standing['units'])}, {rebate}"
+        return self._parts("partner", _PARTNER, say, page=page, voice=voice)
+
+    def programme(self, page: ProgrammePage, voice: Voice, mark: str) -> str:
+        """The vendor's whole page."""
+        return self._whole("programme.html", self.programme_parts(page, voice), page=page, voice=voice, mark=mark)
+
+    def programme_parts(self, page: ProgrammePage, voice: Voice) -> Fragments:
+        """The live parts of it."""
+        say = f"{voice.units(page.units)}, {voice.money(page.rebate_minor, page.terms.currency)}"
+        return self._parts("programme", _PROGRAMME, say, page=page, voice=voice)
+
+    def message(self, name: str, voice: Voice, **facts: Any) -> str:
+        """A page that says one thing: a door, or why there is nothing here."""
+        return self._environment.get_template("message.html").render(name=name, voice=voice, **facts)
+
+    def _whole(self, template: str, parts: Fragments, **facts: Any) -> str:
+        return self._environment.get_template(template).render(parts=parts, **facts)
+
+    def _parts(self, folder: str, names: tuple[str, ...], say: str, **facts: Any) -> Fragments:
+        regions = {name: self._environment.get_template(f"{folder}/{name}.html").render(facts) for name in names}
+        clock = None if isinstance(self._clock, RealClock) else self._clock
+        banner = self._environment.get_template("clock.html").render(
+            now=clock.now() if clock else None, rate=clock.rate if clock else 1.0, **facts
+        )
+        return Fragments(regions, say, {"clock": banner})
+
+
+@cache
+def static_url(name: str) -> str:
+    """The address of a file in ``static``; another one for other content, so that browsers may keep it."""
+    digest = hashlib.blake2b((STATIC / name).read_bytes(), digest_size=6).hexdigest()
+    return f"/static/{name}?v={digest}"
