@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, cast
 
 import faust
+from aiokafka.errors import NoOffsetForPartitionError
 from aiokafka.structs import ConsumerRecord
 from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
@@ -56,7 +57,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> dict[TP, Any]:
-        fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        try:
+            fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except NoOffsetForPartitionError:
+            # The fetcher looked for a committed offset before we had said where to begin. Once; now it is told.
+            return {}
         slices: dict[TP, Any] = {}
         for partition, records in fetched.items():
             if records:

@@ -80,9 +80,13 @@ class Worker:
         return self.process.wait(30)
 
     def stop(self) -> None:
+        """End it if it runs. In order, so that the group need not wait for its session to expire."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
-            self.kill()
+            try:
+                self.kill(signal.SIGTERM)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
 
 @contextmanager

@@ -83,10 +83,11 @@ def test_calendar_moments_happen_once_each_whoever_is_killed_when(settings: Sett
     wire.send(*map(a_partner, PARTNERS))
     wire.send(*(a_sale("A", partner_id, 50) for partner_id in PARTNERS))
     wire.flush()
-    with working(settings):
+    with working(settings) as worker:
         until(lambda: len(wire.units()) == len(PARTNERS), what="all counted")
         advance(settings, by=timedelta(days=14))
         until(lambda: len(wire.messages(QUARTER_CLOSES)) >= 5, what="closes begin")
+        worker.kill(signal.SIGKILL)
     with working(settings):
         advance(settings, to=datetime(2027, 2, 2, 12, tzinfo=UTC))
         until(lambda: len(wire.messages(QUARTER_CLOSES)) >= len(PARTNERS) + 5, what="final closes begin")
