@@ -48,8 +48,10 @@ def takes_settings(*shown: str) -> Callable[[Callable[..., None]], Callable[...,
 
 def reload(loaded: Loaded, **changed: Any) -> Loaded:
     """The same settings with some changed, and what follows from these too."""
-    said = {name for name, source in loaded.sources.items() if source not in ("default", "derived")}
-    return load({name: getattr(loaded.settings, name) for name in said} | changed)
+    said = {name: source for name, source in loaded.sources.items() if source not in ("default", "derived")}
+    again = load({name: getattr(loaded.settings, name) for name in said} | changed)
+    unchanged = {name: source for name, source in said.items() if name not in changed}
+    return Loaded(again.settings, {**again.sources, **unchanged})
 
 
 def _as_running(loaded: Loaded) -> Loaded:
@@ -61,7 +63,10 @@ def _as_running(loaded: Loaded) -> Loaded:
     found = running(loaded.settings.data)
     unsaid = {name for name, source in loaded.sources.items() if source in ("default", "derived")}
     told = {name: value for name, value in found.settings.items() if name in unsaid} if found else {}
-    return reload(loaded, **told) if told else loaded
+    if not told:
+        return loaded
+    again = reload(loaded, **told)
+    return Loaded(again.settings, {**again.sources, **dict.fromkeys(told, "the running stack")})
 
 
 def _flag(row: Field[Any], shown: bool) -> inspect.Parameter:

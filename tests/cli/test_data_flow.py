@@ -14,7 +14,7 @@ from deploy.embedded.stack import Stack, environment
 from deploy.runtime import kafka
 from deploy.runtime.clock import open_clock
 from deploy.runtime.errors import Exit
-from deploy.runtime.settings import Loaded, Settings
+from deploy.runtime.settings import Loaded, Settings, load
 from schemas.topics import DEAD_LETTERS, PARTNERS, SALES
 from services.intake.log import records
 from tests.cli.calling import Result, call, succeed
@@ -201,3 +201,10 @@ def test_without_a_portal_standing_is_not_ready(loaded: Loaded) -> None:
     assert found.code == Exit.NOT_READY
     assert "is the portal running?" in found.err
     assert not list(loaded.settings.data.glob("portal.db*")), "asking makes no database"
+
+
+def test_what_the_running_stack_was_told_is_named_as_the_source(running: Loaded) -> None:
+    alone = load({"data": running.settings.data, "log_level": "warning"}, {})
+    shown = succeed(alone, "config", "show")
+    assert shown["kafka"] == {"value": running.settings.kafka, "source": "the running stack"}
+    assert shown["log_level"] == {"value": "warning", "source": "STAFFEL_LOG_LEVEL"}
