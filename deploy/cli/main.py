@@ -12,6 +12,7 @@ group) under its name, and a row in ``COMMANDS``. Then:
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Annotated, Any, NamedTuple, NoReturn
 
@@ -125,7 +126,11 @@ def staffel(
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its code from the one table of exit codes."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if code == Exit.INTERRUPTED:  # at once: a download under way in a thread would be waited for
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -155,6 +160,6 @@ def _tell_usage(error: Any, as_json: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(context.get_help(), file=sys.stderr)
         return Exit.USAGE
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     hint = f"see {context.command_path if context else PROGRAM} --help"
     return output.tell(UsageError(message[:1].lower() + message[1:], hint), as_json)

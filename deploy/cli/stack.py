@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -214,55 +215,38 @@ def _megabytes(folder: Path) -> float:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()) / 1e6
 
 
-clock = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
-app.add_typer(clock, name="clock")
+class Move(StrEnum):
+    """How to move a clock."""
+
+    ADVANCE = "advance"
+    TO = "to"
 
 
-@clock.callback(
-    epilog=ending("./staffel clock", "./staffel clock advance 14d", "./staffel clock to 2027-01-01T00:00:00Z")
-)
+@app.command(epilog=ending("./staffel clock", "./staffel clock advance 14d", "./staffel clock to 2027-01-01T00:00:00Z"))
 @takes_settings("data")
-def show_clock(context: typer.Context, loaded: Loaded, as_json: JsonFlag = False) -> None:
+def clock(
+    loaded: Loaded,
+    move: Annotated[Move | None, typer.Argument(help="Move it: advance by a span, or to an instant.")] = None,
+    target: Annotated[str, typer.Argument(help="90m, 36h, 14d, 2w; or an instant, UTC unless it says a zone.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
     """Show a stack's clock, or move its test clock forward. Only a stack started with --clock has one."""
-    from deploy.runtime.clock import clock_file, open_clock
+    from deploy.runtime.clock import advance, clock_file, open_clock, parse_instant
 
-    context.obj = loaded
-    if context.invoked_subcommand:
-        return
-    is_test = clock_file(loaded.settings).exists()
-    clock = open_clock(reload(loaded, clock="", clock_rate=1.0).settings)
-    shown = clock.now()
+    settings = reload(loaded, clock="", clock_rate=1.0).settings  # looking must not make a clock
+    if move and not target:
+        raise UsageError(f"clock {move} wants a {'span' if move is Move.ADVANCE else 'instant'}", "e.g. 14d")
+    if move is Move.ADVANCE:
+        advance(settings, by=_span(target))
+    elif move is Move.TO:
+        advance(settings, to=parse_instant(target))
+    is_test = clock_file(settings).exists()
+    found = open_clock(settings)
     if as_json:
-        output.print_json({"now": shown.isoformat(), "test": is_test, "rate": clock.rate})
+        output.print_json({"now": found.now().isoformat(), "test": is_test, "rate": found.rate})
     else:
-        print(
-            f"{shown:%Y-%m-%d %H:%M:%S} UTC, "
-            + (f"test time, {clock.rate:g} times as fast" if is_test else "real time")
-        )
-
-
-@clock.command("advance", epilog=ending("./staffel clock advance 14d", "./staffel clock advance 36h"))
-def advance_clock(
-    context: typer.Context, by: Annotated[str, typer.Argument(help="How far: 90m, 36h, 14d, 2w.")]
-) -> None:
-    """Move the test clock forward by a span."""
-    from deploy.runtime.clock import advance
-
-    _say_moved(advance(context.obj.settings, by=_span(by)))
-
-
-@clock.command("to", epilog=ending("./staffel clock to 2027-01-01T00:00:00Z"))
-def set_clock(
-    context: typer.Context, instant: Annotated[str, typer.Argument(help="UTC unless it says a zone.")]
-) -> None:
-    """Move the test clock forward to an instant."""
-    from deploy.runtime.clock import advance, parse_instant
-
-    _say_moved(advance(context.obj.settings, to=parse_instant(instant)))
-
-
-def _say_moved(shown: Any) -> None:
-    print(f"the stack's clock now shows {shown:%Y-%m-%d %H:%M:%S} UTC")
+        kind = f"test time, {found.rate:g} times as fast" if is_test else "real time"
+        print(f"{found.now():%Y-%m-%d %H:%M:%S} UTC, {kind}")
 
 
 def _span(text: str) -> timedelta:

@@ -18,6 +18,7 @@ from deploy.runtime.errors import Exit
 
 _TETHER = Path(__file__).with_name("tether.py")
 _LOG_LIMIT = 20_000_000  # bytes; a larger log is put aside at the next start, one generation is kept
+_LOOK_EVERY = 0.1  # seconds, until it is ready
 _EARLY_DEATHS = 5
 _BACKOFF_LONGEST = 5.0  # seconds
 
@@ -128,5 +129,5 @@ class Child:
                 self.ready_after = time.monotonic() - started
                 self.ready.set()
                 return True
-            self._stopping.wait(0.05)
+            self._stopping.wait(_LOOK_EVERY)
         return False

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Port, Settings
 
-_LOCAL = {Port.KAFKA, Port.CONTROLLER, Port.REGISTRY, Port.SMTP}  # these listen to this machine only, whatever is said
+_LOCAL = {Port.KAFKA, Port.CONTROLLER, Port.REGISTRY}  # these listen to this machine only, whatever is said
 
 
 def answers(port: int) -> bool:
@@ -35,12 +35,13 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 def demand_free(settings: Settings, wanted: Mapping[Port, str]) -> None:
     """Check all ports before anything starts. Raises NotReady naming each taken one, its part, and a free base."""
     taken = [
-        f"port {settings.port(port)} ({part}) is taken{_by_whom(settings.port(port))}"
+        f"{settings.port(port)} ({part}{_by_whom(settings.port(port))})"
         for port, part in wanted.items()
         if not is_free(settings.port(port), "127.0.0.1" if port in _LOCAL else settings.listen)
     ]
     if taken:
-        raise NotReady("; ".join(taken), f"choose other ports: --port-base {free_base(settings.port_base)}")
+        ports = f"port {taken[0]} is taken" if len(taken) == 1 else f"{len(taken)} ports are taken: {', '.join(taken)}"
+        raise NotReady(ports, f"choose other ports: --port-base {free_base(settings.port_base)}")
 
 
 def free_base(start: int) -> int:
@@ -59,6 +60,6 @@ def _by_whom(port: int) -> str:
             c.laddr.port: c.pid for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr
         }
         holder = listening.get(port)
-        return f" by {psutil.Process(holder).name()}, pid {holder}" if holder else ""
+        return f", held by {psutil.Process(holder).name()}, pid {holder}" if holder else ""
     except psutil.Error:
         return ""

@@ -110,7 +110,7 @@ class Stack:
             self.stop()
             raise
 
-    def wait_ready(self, seconds: float = 120) -> None:
+    def wait_ready(self, seconds: float = 180) -> None:
         """Wait for the parts, create the topics, start our processes, wait for them. On any error all is stopped."""
         deadline = time.monotonic() + seconds
         try:
