@@ -116,8 +116,12 @@ def import_sales(
 def _run(file: str, dry_run: bool, rejects: Path | None, as_json: bool, work: Callable[[Request], Summary]) -> None:
     from services.intake.importing import Request
 
-    with _display(rejects) as (tell_refusal, tell_rows):
-        summary = work(Request(file, dry_run, rejects, tell_refusal, tell_rows))
+    try:
+        with _display(rejects) as (tell_refusal, tell_rows):
+            summary = work(Request(file, dry_run, rejects, tell_refusal, tell_rows))
+    except KeyboardInterrupt:
+        output.note("stopped halfway: run the same again, what has arrived already changes nothing")
+        raise
     if as_json:
         output.print_json({**summary.as_dict(), "rejects": str(rejects) if rejects else None})
     else:
@@ -131,9 +135,9 @@ def _run(file: str, dry_run: bool, rejects: Path | None, as_json: bool, work: Ca
 def _sentence(summary: Summary) -> str:
     found = ", ".join(f"{number:,} {outcome}" for outcome, number in summary.outcomes.items() if number)
     reasons = ", ".join(f"{code} {number:,}" for code, number in sorted(summary.reasons.items()))
-    parts = [found or "nothing to do", f"{summary.refused:,} refused" + (f" ({reasons})" if reasons else "")]
+    refused = f"{summary.refused:,} refused" + (f" ({reasons})" if reasons else "")
     start = "dry run, nothing was changed; the real run would give: " if summary.dry_run else ""
-    return f"{start}{summary.rows:,} rows: {'; '.join(parts)}"
+    return f"{start}{summary.rows:,} rows: {f'{found}; ' if found else ''}{refused}"
 
 
 @contextmanager
@@ -163,5 +167,6 @@ def _display(rejects: Path | None) -> Iterator[tuple[Callable[[Refusal], None], 
         with status:
             yield tell_refusal, tell_rows
     if told > REFUSALS_SHOWN:
-        where = f"{rejects} holds all of them" if rejects else "--rejects FILE keeps all of them"
-        output.note(f"… and {told - REFUSALS_SHOWN:,} more refused rows: {where}")
+        output.note(f"… and {told - REFUSALS_SHOWN:,} more refused rows")
+    if told and rejects is None:
+        output.note("--rejects FILE keeps the refused rows, to be mended and imported again")

@@ -116,3 +116,13 @@ def test_config_tells_where_a_value_comes_from_and_hides_secrets(
     assert found.object["kafka"] == {"value": "127.0.0.1:31993", "source": "derived"}
     assert found.object["payout_db_url"]["value"] == found.object["link_secret"]["value"] == "(hidden)"
     assert "canary" not in call(alone, "config", "show").out
+
+
+def test_of_many_refused_rows_the_first_are_told_and_the_file_has_all(alone: Loaded, tmp_path: Path) -> None:
+    path = files.write(tmp_path / "b.csv", BANK_HEADER, *(f"P-{n},Foo,DE00" for n in range(250)))
+    found = call(alone, "bank-details", "import", path, "--rejects", str(tmp_path / "r.csv"))
+    assert found.code == Exit.REFUSED
+    assert found.out.splitlines()[0] == "250 rows: 250 refused (bad-iban 250)"
+    assert len(found.err.splitlines()) == 201
+    assert found.err.splitlines()[-1] == "… and 50 more refused rows"
+    assert len((tmp_path / "r.csv").read_text("utf-8-sig").splitlines()) == 251
