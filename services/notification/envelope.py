@@ -24,6 +24,8 @@ def parse_sender(mail_from: str) -> Address:
     """Read the setting ``mail_from``. Raises UsageError."""
     name, address = parseaddr(mail_from)
     try:
+        if not mail_from.isprintable():
+            raise ValueError("more than a line")
         return Address(display_name=name, addr_spec=mailable(address))
     except (Unmailable, ValueError):
         raise UsageError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -34,7 +36,15 @@ class Delivery(NamedTuple):
 class Mailbox:
     """``answers`` maps a recipient to the reply he gets instead of 250; ``hangs_up_on`` to a lost connection."""
 
-    def __init__(self, port: int = 0, login: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        login: tuple[str, str] | None = None,
+        host: str = "127.0.0.1",
+        starttls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.taken: list[Delivery] = []
         self.answers: dict[str, str] = {}
         self.hangs_up_on: set[str] = set()
@@ -42,10 +52,14 @@ class Mailbox:
         self.logins: list[str] = []
         self._login = login
         self._closed = False
+        self._scheme = "smtps" if tls else "smtp"
+        self._host = host
         self._controller = Controller(
             self,
-            hostname="127.0.0.1",
+            hostname=host,
             port=port or _free_port(),
+            ssl_context=tls,
+            tls_context=starttls,
             auth_required=login is not None,
             auth_require_tls=False,
             authenticator=self._authenticate,
@@ -55,7 +69,7 @@ class Mailbox:
     @property
     def url(self) -> str:
         user = "{}:{}@".format(*self._login) if self._login else ""
-        return f"smtp://{user}127.0.0.1:{self.port}"
+        return f"{self._scheme}://{user}{self._host}:{self.port}"
 
     @property
     def port(self) -> int:
@@ -96,12 +110,10 @@ class Mailbox:
         assert isinstance(data, LoginPassword)
         given = (data.login.decode(), data.password.decode())
         self.logins.append(mechanism)
-        return AuthResult(success=given == self._login)
+        return AuthResult(success=given == self._login, handled=False)
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

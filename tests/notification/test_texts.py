@@ -36,11 +36,14 @@ def test_translations_name_the_same_facts(language: str) -> None:
     for message in _catalogue(language):
         if not message.id:
             continue
-        originals = message.id if isinstance(message.id, tuple) else (message.id,)
-        translated = message.string if isinstance(message.string, tuple) else (message.string,)
-        for text in map(str, translated):
-            assert text, originals
-            assert _facts(text) == _facts(originals[-1]), originals
+        original = _forms(message.id)[-1]
+        for text in _forms(message.string):
+            assert text, original
+            assert _facts(text) == _facts(original)
+
+
+def _forms(text: str | list[str] | tuple[str, ...] | None) -> list[str]:
+    return [text] if isinstance(text, str) else list(text or ())
 
 
 def _facts(text: str) -> set[str]:
