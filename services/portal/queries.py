@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, func, or_, select
@@ -14,7 +13,7 @@ from deploy.runtime.settings import Settings
 from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.database import open_engine, reading
-from services.portal.tables import closes, partners, payouts, sale_lines, tallies
+from services.portal.tables import MIGRATIONS, closes, partners, payouts, sale_lines, tallies
 from streams.rules.calendar import phase_at
 from streams.rules.terms import Programme
 
@@ -23,7 +22,7 @@ PAGE_SIZE = 50
 
 def open_database(settings: Settings) -> Engine:
     """Connect to the portal's database, its tables up to date. Raises NotReady if it does not answer."""
-    return open_engine(settings.portal_db_url, migrations=Path(__file__).parent / "migrations")
+    return open_engine(settings.portal_db_url, MIGRATIONS)
 
 
 @contextmanager

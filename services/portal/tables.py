@@ -6,10 +6,14 @@ that refuses a record stands still. ``source_offset`` is the offset of the recor
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlalchemy import JSON, BigInteger, Column, Date, Index, Integer, MetaData, String, Table, Text
 
 from services.kit.consumer import consumer_tables
 from services.kit.database import Instant
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
 consumer_tables(metadata)

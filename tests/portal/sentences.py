@@ -34,7 +34,11 @@ def _in_templates() -> Iterator[Sentence]:
 def _in_code() -> Iterator[Sentence]:
     for path in _FOLDER.glob("*.py"):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("say", "count"):
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in ("say", "count")
+            ):
                 texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
                 if texts and all(isinstance(text, str) for text in texts):
                     yield tuple(str(text) for text in texts)
