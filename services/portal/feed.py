@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+import structlog
+from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
 from deploy.runtime.clock import Clock
@@ -17,6 +19,7 @@ from services.portal.metrics import PROJECTED
 from services.portal.projector import subscriptions
 from services.portal.tables import metadata
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.portal")
 _LAG_EVERY = 15.0
 
 
@@ -67,10 +70,16 @@ class Feed:
                     PROJECTED.inc(len(self._touched))
                     self._touched.clear()
                 if time.monotonic() - measured > _LAG_EVERY:
-                    measure_lag(self._reader, self._settings)
+                    self._measure_lag()
                     measured = time.monotonic()
         finally:
             self._reader.close()
+
+    def _measure_lag(self) -> None:
+        try:
+            measure_lag(self._reader, self._settings)
+        except KafkaException as error:
+            _log.warning("Kafka does not say how much there is to read", reason=str(error))
 
     def _note(self, partner_ids: Iterable[str]) -> None:
         self._touched.update(partner_ids)
