@@ -169,12 +169,22 @@ def down(loaded: Loaded) -> None:
         return
     supervisor = psutil.Process(found.pid)
     supervisor.terminate()
-    try:
-        supervisor.wait(_STOP_SECONDS)
-    except psutil.TimeoutExpired:
+    if not _ended(loaded.settings.data):
         supervisor.kill()  # its children end with it
-        supervisor.wait(_STOP_SECONDS)
+        _ended(loaded.settings.data)
     print(f"stopped the stack on {loaded.settings.data} (pid {found.pid})")
+
+
+def _ended(data: Path) -> bool:
+    """Wait some seconds until no stack runs there. Whether its parent has taken note of its end is not our business."""
+    from deploy.embedded.folder import running
+
+    deadline = time.monotonic() + _STOP_SECONDS
+    while running(data) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 @app.command(epilog=ending("./staffel clean", "./staffel clean --yes --cache"))
