@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from deploy.runtime.clock import advance, open_clock
+from deploy.runtime.settings import load
 from schemas.events import CloseKind, Partner, PayoutStatus, id_of
 from services.kit.links import Invitation, read_token
+from services.notification.handler import Handler
 from services.notification.sender import RETRIES, Sender
 from tests.notification.conftest import Desk
-from tests.notification.facts import close, partner, payout, programme, tier, week
+from tests.notification.facts import close, partner, payout, programme, received, tier, week
 from tests.notification.mailbox import Mailbox
 
 
@@ -317,3 +320,15 @@ def test_waiting_for_bank_details_never_asks_for_them_by_mail(desk: Desk, mailbo
     desk.send()
     text = " ".join(mailbox.taken[0].part("plain").split())
     assert "never send bank details by mail" in text
+
+
+def test_test_clock_that_leaps_or_runs_fast_makes_no_news_old(desk: Desk) -> None:
+    settings = load({"data": desk.settings.data, "clock": "2026-10-01T00:00:00Z", "clock_rate": 86_400}, {}).settings
+    clock = open_clock(settings)
+    recorded_at = clock.now()
+    advance(settings, by=timedelta(days=60))
+    desk.handler = Handler(desk.engine, clock, programme())
+    desk.handle([received(partner(), recorded_at)])
+    desk.handle([received(tier(), recorded_at)])
+    desk.handle([received(week(), recorded_at)])
+    assert desk.states() == ["pending", "pending"]
