@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.request
 from collections import Counter
@@ -38,6 +39,8 @@ class Outcome(NamedTuple):
     verdict: Verdict
     figures: Figures
     sent: int
+    mails_waiting: int
+    """How many mails were still to be sent; the mail service is not waited for without end."""
     seconds: float
     """How long it took, without the start of the stack."""
 
@@ -61,8 +64,9 @@ class Performance:
         try:
             with Feed(self._settings, clock, self._scenario.moments) as self._feed, Screen(names) as self._show:
                 perform(self._tempo, seconds, self._step, self._settle)
-                verdict = self._look()
-            return Outcome(verdict, self._watch.figures(), self._feed.sent, time.monotonic() - begun)
+                verdict, mails_waiting = self._look()
+            figures = self._watch.figures()
+            return Outcome(verdict, figures, self._feed.sent, mails_waiting, time.monotonic() - begun)
         finally:
             self._watch.close()
 
@@ -87,21 +91,35 @@ class Performance:
         figures = self._watch.figures()
         return figures.closes["final"] > 0 and figures.payments > 0 and figures.payments_waiting == 0
 
-    def _look(self) -> Verdict:
-        """Compare once nothing moves any more; again for a while if there are differences, since all of it is late."""
+    def _look(self) -> tuple[Verdict, int]:
+        """Compare once nothing moves any more; again for a while if there are differences, since all of it is late.
+
+        Answers how many mails are still to be sent, too.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            self._be_quiet(deadline)
+            quiet = self._be_quiet(deadline)
             verdict = compare(self._scenario, self._found())
             if not verdict.differences or time.monotonic() > deadline:
-                return verdict
+                return verdict, 0 if quiet else self._mails_waiting()
 
-    def _be_quiet(self, deadline: float) -> None:
+    def _be_quiet(self, deadline: float) -> bool:
+        """Wait until no more mails come, or the deadline."""
         seen, since = -1, time.monotonic()
-        while time.monotonic() < min(deadline, since + _QUIET_SECONDS):
+        while time.monotonic() < deadline:
             self._step("the last mails go out; then the recount")
-            if self._watch.figures().mails != seen:
-                seen, since = self._watch.figures().mails, time.monotonic()
+            mails = self._watch.figures().mails
+            if mails != seen:
+                seen, since = mails, time.monotonic()
+            if time.monotonic() - since > _QUIET_SECONDS:
+                return True
+        return False
+
+    def _mails_waiting(self) -> int:
+        address = f"http://127.0.0.1:{self._settings.port(Port.NOTIFICATION)}/metrics"
+        with urllib.request.urlopen(address) as answer:
+            waiting = re.search(r'^notification_messages{state="pending"} (\S+)', answer.read().decode(), re.MULTILINE)
+        return int(float(waiting[1])) if waiting else 0
 
     def _found(self) -> Found:
         settings = self._settings

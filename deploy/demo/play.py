@@ -51,7 +51,7 @@ def play(loaded: Loaded, wishes: Wishes) -> Exit:
         with Stack(own, report=lambda line: note(f"  {line}")) as stack:
             stack.wait_ready()
             outcome = Performance(stack, scenario).run(wishes.seconds)
-            print(report.result(scenario, outcome), flush=True)
+            print(report.result(outcome), flush=True)
             if not wishes.leave:
                 print(f"\n{report.places(scenario, own.settings, wishes.data is None)}\n\nCtrl-C stops it.", flush=True)
                 with suppress(KeyboardInterrupt):

@@ -20,22 +20,23 @@ _EXAMPLES = (
 )
 
 
-def result(scenario: Scenario, outcome: Outcome) -> str:
+def result(outcome: Outcome) -> str:
     """The result of the check, in a few lines."""
     verdict, figures = outcome.verdict, outcome.figures
     statuses = (LineStatus.COUNTED, LineStatus.PENDING, LineStatus.REJECTED, LineStatus.RETURNED)
     sales = ", ".join(f"{figures.verdicts[status]:,} {status}" for status in statuses)
-    places = ", ".join(f"{euros(figures.money[place])} {place}" for place in Money if figures.money[place])
+    money = ", ".join(f"{euros(figures.money[place])} {place}" for place in Money if figures.money[place])
+    waiting = f" (about {outcome.mails_waiting:,} more on their way)" if outcome.mails_waiting else ""
     rows = [
         ("Partners", f"{verdict.partners:,}, {verdict.right:,} of {verdict.partners:,} right"),
         ("Reports", f"{outcome.sent:,} sent; sales: {sales}; {figures.dead_letters} dead letters"),
         (
             "Told",
-            f"{figures.mails:,} mails: {figures.tier_changes:,} tier changes, {figures.summaries:,} weekly summaries,"
-            f" {sum(figures.closes.values()):,} closes",
+            f"{figures.mails:,} mails{waiting}: {figures.tier_changes:,} tier changes, {figures.summaries:,} weekly "
+            f"summaries, {sum(figures.closes.values()):,} closes",
         ),
         ("Rebate", f"{euros(figures.earned_minor)} earned, {euros(figures.payable_minor)} made payable"),
-        ("Money", places),
+        ("Money", money),
         ("Differences", paint(str(len(verdict.differences)), "red") if verdict.differences else paint("none", "green")),
     ]
     shown = [f"  {text}" for text in verdict.differences[:_DIFFERENCES_SHOWN]]

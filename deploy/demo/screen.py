@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -36,12 +35,12 @@ class Scene(NamedTuple):
 class Screen:
     """Shows scenes. Use it in a ``with`` block."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    def __init__(self, names: Mapping[str, str], console: Console | None = None) -> None:
         """``names`` gives a partner's name by his id."""
         self._names = names
-        self._console = Console(highlight=False)
+        self._console = console or Console(highlight=False)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._moving = sys.stdout.isatty() and not self._console.is_dumb_terminal
+        self._moving = self._console.is_terminal and not self._console.is_dumb_terminal
         self._said_at = 0.0
 
     def __enter__(self) -> Callable[[Scene], None]:
@@ -56,12 +55,13 @@ class Screen:
     def show(self, scene: Scene) -> None:
         """Show a scene: at once on a terminal, else if the last line is some seconds old."""
         if self._moving:
-            self._live.update(self._picture(scene), refresh=True)
+            self._live.update(self.picture(scene), refresh=True)
         elif time.monotonic() - self._said_at >= _SECONDS_BETWEEN_LINES:
             self._said_at = time.monotonic()
             print(line(scene), flush=True)
 
-    def _picture(self, scene: Scene) -> RenderableType:
+    def picture(self, scene: Scene) -> RenderableType:
+        """A scene as a panel of at most a hundred columns."""
         return Panel(
             Group(
                 _clock(scene),
@@ -133,11 +133,11 @@ def _columns(scene: Scene) -> RenderableType:
     ]
     money = [("earned", _whole(figures.earned_minor)), ("made payable", _whole(figures.payable_minor))]
     money += [(str(place), _whole(figures.money[place])) for place in Money if figures.money[place]]
-    table = Table.grid(padding=(0, 3, 0, 0))
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(
         _list("Sales", [*sales, ("dead letters", figures.dead_letters)]),
         _list("What partners are told", told),
-        _list("Money", money),
+        _list("Money, EUR", money),
     )
     return table
 
@@ -157,7 +157,7 @@ def _list(title: str, rows: list[tuple[str, int]] | list[tuple[str, str]]) -> Re
 
 
 def _whole(minor: int) -> str:
-    return f"{minor / 100:,.0f} EUR"
+    return f"{minor / 100:,.0f}"
 
 
 def _shown_verdicts() -> tuple[LineStatus, ...]:
