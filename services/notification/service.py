@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
+from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.sender import Sender
 from services.notification.tables import metadata
@@ -29,7 +30,8 @@ class Notification:
     def __init__(self, process: Process, engine: Engine, programme: Programme) -> None:
         self._settings, self._log, self._stopping = process.settings, process.log, process.stopping
         self._engine = engine
-        self._sender = Sender(engine, process.settings, process.clock, programme)
+        self._outgoing = open_for_sending(process.settings.notification_db_url)
+        self._sender = Sender(self._outgoing, process.settings, process.clock, programme)
         handler = Handler(engine, process.clock, programme)
         self._reader = Reader(
             process.settings,
@@ -62,6 +64,7 @@ class Notification:
     def close(self) -> None:
         """Let go of everything."""
         self._reader.close()
+        self._outgoing.dispose()
         self._engine.dispose()
 
     def _behind(self) -> str | None:

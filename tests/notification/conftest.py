@@ -14,6 +14,7 @@ from deploy.runtime.settings import Settings, load
 from schemas.events import Event
 from services.kit.consumer import Batch, Received
 from services.kit.database import open_engine
+from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.sender import Sender
 from services.notification.tables import MIGRATIONS, State, messages, metadata
@@ -25,11 +26,11 @@ from tests.notification.mailbox import Mailbox
 class Desk:
     """Handler and sender beside a mailbox. What is ``told`` comes from the topics now, or so long ago."""
 
-    def __init__(self, engine: Engine, settings: Settings) -> None:
+    def __init__(self, engine: Engine, outgoing: Engine, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
         self.clock = RealClock()
         self.handler = Handler(engine, self.clock, programme())
-        self.sender = Sender(engine, settings, self.clock, programme())
+        self.sender = Sender(outgoing, settings, self.clock, programme())
 
     def told(self, *events: Event, ago: timedelta = timedelta()) -> None:
         """Handle events, each kind in a batch of its own."""
@@ -88,9 +89,17 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         drop(url)
 
 
+@pytest.fixture(scope="session")
+def outgoing(engine: Engine) -> Iterator[Engine]:
+    """The same database, as the sender opens it."""
+    opened = open_for_sending(engine.url.render_as_string(hide_password=False))
+    yield opened
+    opened.dispose()
+
+
 @pytest.fixture
-def desk(engine: Engine, mailbox: Mailbox, tmp_path: Path) -> Desk:
+def desk(engine: Engine, outgoing: Engine, mailbox: Mailbox, tmp_path: Path) -> Desk:
     with engine.begin() as connection:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
-    return Desk(engine, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)
+    return Desk(engine, outgoing, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)
