@@ -20,7 +20,7 @@ from services.payout.tables import outbox
 _log = logging.getLogger("staffel.payout")
 _PORTION = 1000
 _FLUSH_SECONDS = 10
-_SOURCE = "/staffel/payout"
+_SOURCE = "staffel/payout"
 
 
 class Relay:

@@ -48,6 +48,13 @@ def latest_day(engine: Engine) -> date | None:
         return connection.execute(select(func.max(run_days.c.day))).scalar()
 
 
+def begin(engine: Engine, day: date, now: datetime) -> None:
+    """Let a new database's first run come after this day: an hour that passed before it existed is not caught up."""
+    with engine.begin() as connection:
+        if connection.execute(select(func.max(run_days.c.day))).scalar() is None:
+            _claim(connection, day, now)
+
+
 def make(engine: Engine, vault: Vault, programme: Programme, debtor: Debtor, day: date, now: datetime) -> Made | None:
     """Make the run of a bank day: file, payments, journals and events, all or nothing.
 

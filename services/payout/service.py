@@ -53,6 +53,7 @@ class Payout:
             obligations.look_again_at_all(
                 connection
             )  # the programme file may say something else than at the last start
+        runs.begin(engine, self._latest_run_day(), self._clock.now())
         self._write_files()
         # Lines before closes: of what comes together, what a close was made from is there first.
         subscriptions = [Subscription(SALE_LINES, lines.project), Subscription(QUARTER_CLOSES, obligations.record)]
@@ -101,9 +102,11 @@ class Payout:
     def _due_day(self) -> date | None:
         if self._missing or self._violations:
             return None
-        local = self._clock.now().astimezone(self._programme.zone)
-        day, decided = latest_run_day(local, self._settings.payout_hour), runs.latest_day(self._engine)
+        day, decided = self._latest_run_day(), runs.latest_day(self._engine)
         return day if decided is None or decided < day else None
+
+    def _latest_run_day(self) -> date:
+        return latest_run_day(self._clock.now().astimezone(self._programme.zone), self._settings.payout_hour)
 
     def _run(self, day: date) -> None:
         self._check_invariants()
