@@ -215,7 +215,7 @@ def test_every_sentence_is_translated_with_its_facts(language: str) -> None:
         assert len(said) == len(key)
         for english, other in zip(key, said, strict=True):
             assert other, key
-            assert set(PLACEHOLDER.findall(english)) == set(PLACEHOLDER.findall(str(other))), key
+            assert set(PLACEHOLDER.findall(str(english))) == set(PLACEHOLDER.findall(str(other))), key
 
 
 def test_test_time_is_said_on_every_page_that_runs_on_it(site: Site, tmp_path: Path) -> None:
