@@ -30,6 +30,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification"
 
 RETRIES = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120, 360, 1440))
 """How long to wait after each refusal that may pass; after the last one the message has failed."""
+RECONNECT = timedelta(seconds=5)
+"""How long to wait instead when a connection broke for the first time: most likely the server was restarted."""
 PAUSE_MAX = 60
 """The longest wait, in seconds, before a server that is away is tried again."""
 
@@ -124,12 +126,13 @@ class Sender:
 
     def _refused(self, connection: Connection, row: Row[Any], error: Unmailable | Refused) -> None:
         attempts = row.attempts + 1
+        lost = isinstance(error, Refused) and error.lost
         for_good = isinstance(error, Unmailable) or error.final or attempts > len(RETRIES)
         if for_good:
             _settle(connection, row, state=State.FAILED, attempts=attempts, last_error=str(error))
             _log.error("message given up", event_id=row.event_id, kind=row.kind, reason=str(error))
         else:
-            next_try_at = self._real.now() + RETRIES[attempts - 1]
+            next_try_at = self._real.now() + (RECONNECT if lost and attempts == 1 else RETRIES[attempts - 1])
             _settle(connection, row, attempts=attempts, next_try_at=next_try_at, last_error=str(error))
         metrics.count(row.kind, "failed" if for_good else "retried")
 

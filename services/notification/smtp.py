@@ -31,11 +31,12 @@ class ServerAway(Exception):
 
 
 class Refused(Exception):
-    """The server does not take this message. ``final`` says whether it never will."""
+    """The server does not take this message. ``final``: it never will; ``lost``: the connection broke over it."""
 
-    def __init__(self, answer: str, *, final: bool) -> None:
+    def __init__(self, answer: str, *, final: bool = False, lost: bool = False) -> None:
         super().__init__(answer)
         self.final = final
+        self.lost = lost
 
 
 def parse_url(url: str) -> MailServer:
@@ -81,7 +82,7 @@ class Session:
         except smtplib.SMTPResponseException as error:
             raise Refused(_plain(error), final=error.smtp_code >= 500) from error
         except (smtplib.SMTPException, OSError) as error:
-            raise Refused(_plain(error), final=False) from error  # it may be this message that breaks the connection
+            raise Refused(_plain(error), lost=True) from error  # it may be this message that breaks it
 
     def close(self) -> None:
         """Say goodbye, if anybody still listens."""

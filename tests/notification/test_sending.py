@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from deploy.runtime.clock import advance, open_clock
 from deploy.runtime.settings import load
 from schemas.events import CloseKind, Partner, PayoutStatus, id_of
 from services.kit.links import Invitation, read_token
 from services.notification.handler import Handler
-from services.notification.sender import RETRIES, Sender
+from services.notification.sender import RECONNECT, RETRIES, Sender
+from services.notification.tables import messages
 from tests.notification.conftest import Desk
 from tests.notification.facts import close, partner, payout, programme, received, tier, week
 from tests.notification.mailbox import Mailbox
@@ -200,9 +202,15 @@ def test_address_in_an_international_domain_is_written_in_ascii(desk: Desk, mail
 def test_message_that_breaks_the_connection_is_put_off_and_the_others_go_out(desk: Desk, mailbox: Mailbox) -> None:
     mailbox.hangs_up_on.add("p1@partner.example")
     desk.told(partner(1), partner(2), week(1), week(2))
+    before = desk.clock.now()
     desk.send()
+    assert desk.states() == ["pending", "pending"]
     desk.send()
     assert desk.states() == ["pending", "sent"]
+    with desk.engine.connect() as connection:
+        row = connection.execute(select(messages).where(messages.c.partner_id == "P1")).one()
+    assert (row.attempts, row.next_try_at >= before + RECONNECT) == (1, True)
+    assert row.next_try_at < before + RETRIES[0]
 
 
 def test_server_that_is_away_costs_no_message_an_attempt(desk: Desk, mailbox: Mailbox) -> None:
