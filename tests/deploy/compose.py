@@ -19,8 +19,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 def services(variables: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The services. Raises KeyError for a variable that must be set and is not."""
-    text = _VARIABLE.sub(lambda match: _value(match, variables), FILE.read_text("utf-8"))
-    found: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
+    found: dict[str, dict[str, Any]] = _filled(yaml.safe_load(FILE.read_text("utf-8"))["services"], variables)
     return found
 
 
@@ -42,6 +41,14 @@ def example(with_commented: bool = False) -> dict[str, str]:
     """What ``env.example`` sets; on request also what it only mentions."""
     pattern = r"^#?([A-Z_]+)=(.*)$" if with_commented else r"^([A-Z_]+)=(.*)$"
     return dict(re.findall(pattern, EXAMPLE.read_text("utf-8"), re.M))
+
+
+def _filled(node: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {name: _filled(inner, variables) for name, inner in node.items()}
+    if isinstance(node, list):
+        return [_filled(inner, variables) for inner in node]
+    return _VARIABLE.sub(lambda match: _value(match, variables), node) if isinstance(node, str) else node
 
 
 def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
