@@ -17,10 +17,11 @@ def until(condition: Callable[[], T], seconds: float = 30, what: str = "the cond
     deadline = time.monotonic() + seconds
     pause, last = 0.01, ""
     while True:
+        answer: T | None = None
         try:
             answer = condition()
         except AssertionError as error:
-            answer, last = None, f": {error}"  # type: ignore[assignment]
+            last = f": {error}"
         if answer:
             return answer
         if time.monotonic() > deadline:

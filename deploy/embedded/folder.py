@@ -37,6 +37,8 @@ class Folder:
 
         Raises StaffelError if another stack holds it, UsageError if it can't be written.
         """
+        if "," in str(self.data) or ";" in str(self.data):
+            raise UsageError(f"the data folder {self.data} has a comma or semicolon in its name", "choose --data DIR")
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in ("run", "logs"):
@@ -56,7 +58,9 @@ class Folder:
         _write(self._run / "stack.json", json.dumps(Running(os.getpid(), started, dict(settings))._asdict()))
 
     def release(self) -> None:
-        """Let the folder go."""
+        """Let the folder go, if we hold it."""
+        if not self._lock.is_locked:
+            return
         (self._run / "stack.json").unlink(missing_ok=True)
         self._lock.release()
 
@@ -91,9 +95,10 @@ class Folder:
 def running(data: Path) -> Running | None:
     """The stack that runs on a data folder, if one does."""
     path = data / "run" / "stack.json"
-    if not path.exists():
+    try:
+        found = Running(**json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
         return None
-    found = Running(**json.loads(path.read_text("utf-8")))
     return found if _process(found.pid, found.started) else None
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from deploy.runtime.errors import NotReady
 
 OLDEST = 21  # the registry is compiled for it
+ENVIRONMENT = {"LC_ALL": "C.UTF-8"}  # in a C locale Java can't open a folder with an umlaut in its name
 
 
 class Java(NamedTuple):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
 import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.embedded.java import Java
+from deploy.embedded.java import ENVIRONMENT, Java
 from deploy.runtime.errors import StaffelError
 from deploy.runtime.settings import Port, Settings
 
@@ -65,12 +67,17 @@ def configuration(settings: Settings) -> str:
         "log.flush.interval.ms": 1000,
         "log.flush.scheduler.interval.ms": 1000,
     }
-    return "".join(f"{key}={value}\n" for key, value in rows.items())
+    # Java reads such a file as Latin-1 with escapes, which are JSON's.
+    return "".join(f"{key}={json.dumps(str(value))[1:-1]}\n" for key, value in rows.items())
 
 
 def _format(storage_tool: list[str], config: Path) -> None:
     done = subprocess.run(
-        [*storage_tool, "format", "-t", _cluster_id(), "-c", config], capture_output=True, text=True, check=False
+        [*storage_tool, "format", "-t", _cluster_id(), "-c", config],
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]

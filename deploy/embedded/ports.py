@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import socket
 from collections.abc import Mapping
 
-from deploy.runtime.errors import NotReady
+from deploy.runtime.errors import NotReady, UsageError
 from deploy.runtime.settings import Port, Settings
 
 _LOCAL = {Port.KAFKA, Port.CONTROLLER, Port.REGISTRY}  # these listen to this machine only, whatever is said
+
+_EPHEMERAL = 32_000  # above, outgoing connections take their ports, also between our check and our start
 
 
 def answers(port: int) -> bool:
@@ -22,12 +25,14 @@ def answers(port: int) -> bool:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether we could listen on it."""
+    """Whether we could listen on it. Raises UsageError if the host is no address of this machine."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a just ended stack left is no obstacle
         try:
             attempt.bind((host, port))
-        except OSError:
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+                raise UsageError(f"listen can't be {host!r}", "it wants an address of this machine") from None
             return False
     return True
 
@@ -46,7 +51,7 @@ def demand_free(settings: Settings, wanted: Mapping[Port, str]) -> None:
 
 def free_base(start: int) -> int:
     """The next base, in steps of a hundred, from which all our ports are free."""
-    for base in itertools.chain(range(start + 100, 60_000, 100), range(8400, start, 100)):
+    for base in itertools.chain(range(start + 100, _EPHEMERAL, 100), range(8400, start, 100)):
         if all(is_free(base + port) for port in Port):
             return base
     raise NotReady("no ten free ports in a row were found on this machine")

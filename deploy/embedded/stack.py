@@ -182,10 +182,10 @@ class Stack:
     def _service(self, name: str) -> Part:
         module, port = SERVICES[name]
         address = f"http://127.0.0.1:{self.settings.port(port)}/healthz"
-        return self._part(name, _module(module), partial(trouble.http, address))
+        return self._part(name, _module(module), partial(trouble.page, address))
 
     def _part(self, name: str, command: list[str], look: Callable[[], str | None]) -> Part:
-        return Part(name, command, look, self._environment)
+        return Part(name, command, look, {**self._environment, **(java.ENVIRONMENT if name in PARTS else {})})
 
     def _launch(self, part: Part) -> None:
         child = Child(part, self._folder, self._give_up)
@@ -217,7 +217,7 @@ class Stack:
         log = self._folder.log(name)
         lines = log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
         last = f"; its last words: {lines[-1][:200]}" if lines else ""
-        self.failure = StaffelError(f"{name} ends again and again{last}", f"its log: {log}", code="gave-up")
+        self.failure = StaffelError(f"{name} does not stay up{last}", f"its log: {log}", code="gave-up")
         self.over.set()
 
 

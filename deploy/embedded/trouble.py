@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import smtplib
 import urllib.error
@@ -30,7 +31,7 @@ def kafka(settings: Settings) -> str | None:
 
 def registry(settings: Settings) -> str | None:
     """Asks the schema registry for its subjects."""
-    return http(f"{settings.registry_url.rstrip('/')}/subjects")
+    return page(f"{settings.registry_url.rstrip('/')}/subjects")
 
 
 def mail(settings: Settings) -> str | None:
@@ -47,17 +48,17 @@ def mail(settings: Settings) -> str | None:
 
 def inbox(settings: Settings) -> str | None:
     """Greets the mail catcher, and asks for its page."""
-    return mail(settings) or http(f"http://127.0.0.1:{settings.port(Port.INBOX)}/healthz")
+    return mail(settings) or page(f"http://127.0.0.1:{settings.port(Port.INBOX)}/healthz")
 
 
-def http(url: str, timeout: float = 3) -> str | None:
+def page(url: str, timeout: float = 3) -> str | None:
     """Whether a GET of this address is answered with 200; a health page says itself what is wrong."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310  # an address from the settings
             return None if answer.status == 200 else f"answers {answer.status}"
     except urllib.error.HTTPError as error:
         return _unwell(error.read(10_000)) or f"answers {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return f"does not answer ({_reason(error)})"
 
 

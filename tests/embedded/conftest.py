@@ -13,20 +13,15 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.embedded.ports import is_free
-from deploy.runtime.settings import ROOT, Loaded, Port, load
+from deploy.runtime.settings import ROOT, Loaded, load
+from tests.conftest import free_ports
 from tests.waiting import until
-
-_BASES = range(33_000 + os.getpid() % 100 * 100, 60_000, 10)
-_given: set[int] = set()
 
 
 @pytest.fixture
 def port_base() -> int:
     """The first of ten free ports."""
-    base = next(base for base in _BASES if base not in _given and all(is_free(base + port) for port in Port))
-    _given.add(base)
-    return base
+    return free_ports()
 
 
 @pytest.fixture
@@ -40,7 +35,7 @@ class CommandLine:
 
     def __init__(self, folder: Path, port_base: int) -> None:
         self.folder = folder
-        self.data = folder / "data"
+        self.data = folder / "Bücher & Daten"  # as people name folders
         self.port_base = port_base
         self._running: list[subprocess.Popen[str]] = []
 

@@ -197,3 +197,9 @@ def test_env_prints_lines_that_a_shell_takes(quiet_environment: Path, capsys: py
     assert run(["env"]) == Exit.OK
     assert capsys.readouterr().out.splitlines() == [f"export {name}={value}" for name, value in found.items()]
     assert "STAFFEL_KAFKA" not in found, "with it, the next up would take the broker for somebody else's"
+
+
+def test_address_that_is_not_this_machines_is_refused(staffel: CommandLine) -> None:
+    refused = staffel.run("up", "--port-base", str(staffel.port_base), "--listen", "203.0.113.7")
+    assert refused.returncode == Exit.USAGE
+    assert "listen can't be '203.0.113.7'" in refused.stderr

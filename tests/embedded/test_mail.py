@@ -9,9 +9,8 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.utils import make_msgid
-from http.client import HTTPMessage
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ class MailCatcher:
         with smtplib.SMTP("127.0.0.1", self.settings.port(Port.SMTP), timeout=10) as server:
             server.send_message(message)
 
-    def get(self, path: str) -> tuple[int, str, HTTPMessage]:
+    def get(self, path: str) -> tuple[int, str, Message]:
         try:
             with urllib.request.urlopen(self.page + path, timeout=10) as answer:
                 return answer.status, answer.read().decode(), answer.headers

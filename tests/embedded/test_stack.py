@@ -29,8 +29,13 @@ def settings_of(staffel: CommandLine) -> Settings:
 def write(settings: Settings, value: str) -> None:
     """Write a record and wait until the broker has it."""
     failed: list[Any] = []
+
+    def delivered(error: Any, _message: Any) -> None:
+        if error:
+            failed.append(error)
+
     producer = Producer({"bootstrap.servers": settings.kafka, "acks": "all"})
-    producer.produce(TOPIC, value, key="K", partition=0, on_delivery=lambda error, _m: error and failed.append(error))
+    producer.produce(TOPIC, value, key="K", partition=0, on_delivery=delivered)
     assert producer.flush(30) == 0
     assert not failed
 
@@ -89,7 +94,7 @@ def test_up_is_ready_survives_kills_and_leaves_nothing(staffel: CommandLine) -> 
     until(lambda: trouble.kafka(settings) is None, 60, "the broker")
     assert read(settings) == ["before"]
     portal = f"http://127.0.0.1:{settings.port(Port.PORTAL_METRICS)}/healthz"
-    until(lambda: trouble.http(portal) is None, 60, "the portal")
+    until(lambda: trouble.page(portal) is None, 60, "the portal")
 
     # Nothing outlives the supervisor, even if that is killed.
     pids = list(staffel.children().values())
@@ -126,12 +131,19 @@ def test_ctrl_c_while_it_starts_stops_it_and_an_ephemeral_one_leaves_no_folder(s
     assert not staffel.data.exists()
 
 
-def test_process_that_can_not_live_ends_the_stack_with_its_last_words(stack_settings: Loaded) -> None:
-    with Stack(stack_settings, parts=["mail"], services=["payout"], create_topics=False) as stack:
-        with pytest.raises(StaffelError, match="payout ends again and again; its last words: ") as given_up:
-            stack.wait_ready()
-        assert str(stack_settings.settings.data / "logs" / "payout.log") in given_up.value.hint
-        assert stack.pid("mail") is None
+def test_process_that_can_not_live_ends_the_stack_with_its_last_words(
+    stack_settings: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SERVICES, "payout", ("tests.embedded.broken", Port.PAYOUT))
+    stack = Stack(stack_settings, parts=["mail"], services=["payout"], create_topics=False)
+    stack.start()
+    with pytest.raises(
+        StaffelError, match="payout does not stay up; its last words: listen can't be 'moon'"
+    ) as given_up:
+        stack.wait_ready()
+    assert str(stack_settings.settings.data / "logs" / "payout.log") in given_up.value.hint
+    assert stack.pid("mail") is None
+    stack.stop()
 
 
 @pytest.fixture(autouse=True)
