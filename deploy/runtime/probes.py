@@ -17,7 +17,10 @@ Check = Callable[[], str | None]
 
 
 class Probes:
-    """Serves the metrics of this process, and its health: 200 if every check answers None, else 503."""
+    """Serves the metrics of this process, and its health: 200 if every check answers None, else 503.
+
+    A process that has not said yet what is to be checked is still starting: 503.
+    """
 
     def __init__(self, listen: str, port: int) -> None:
         self._checks: dict[str, Check] = {}
@@ -47,8 +50,8 @@ class Probes:
         if path != "/healthz":
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"only /metrics and /healthz live here\n"]
-        found = {name: check() for name, check in self._checks.items()}
-        healthy = not any(found.values())
+        found = {name: check() for name, check in list(self._checks.items())}
+        healthy = bool(found) and not any(found.values())
         start_response(
             "200 OK" if healthy else "503 Service Unavailable",
             [("Content-Type", "application/json"), ("Cache-Control", "no-store")],
