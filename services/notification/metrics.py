@@ -10,9 +10,6 @@ NOTIFICATIONS = Counter(
     ["kind", "channel", "result"],
 )
 MESSAGES = Gauge("notification_messages", "Messages in the table, by state", ["state"])
-OLDEST = Gauge(
-    "notification_outbox_oldest_age_seconds", "Age of the oldest message that is due and not sent, real time"
-)
 SERVER = Gauge("notification_mail_server_up", "1 if the mail server took the last connection, else 0")
 MAIL = "mail"
 
