@@ -63,7 +63,7 @@ def ask(loaded: Loaded) -> list[Asked]:
     ]
     for name, (_module, port) in SERVICES.items():
         address = f"http://127.0.0.1:{settings.port(port)}/healthz"
-        questions.append((name, _page(loaded, name) or address, partial(trouble.http, address)))
+        questions.append((name, _page(loaded, name) or address, partial(trouble.page, address)))
     with ThreadPoolExecutor(len(questions)) as pool:
         answers = list(pool.map(lambda question: question[2](), questions))
     return [Asked(part, address, answer) for (part, address, _), answer in zip(questions, answers, strict=True)]

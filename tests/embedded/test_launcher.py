@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ PYTHON = """#!/bin/sh
 echo "$@" >>"$CALLS"
 case "$*" in
   "-c "*) exit "${PYTHON_IS_OLD:-0}" ;;
-  "-m venv --clear "*) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python" ;;
+  "-m venv --clear "*) rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; : >"$4/pyvenv.cfg" ;;
   "-m pip --version") exit 0 ;;
   "-m pip install"*) echo 'no such host' >&2; exit "${PIP_FAILS:-0}" ;;
   "-P -m deploy.cli"*) shift 3; echo "in $PWD: $*"; echo "path $PYTHONPATH" ;;
@@ -41,7 +42,7 @@ class Tree:
         python.chmod(0o755)
         self.elsewhere = folder / "elsewhere"
         self.elsewhere.mkdir()
-        for tool in ("sh", "dirname", "cksum", "cat", "rm", "mkdir", "cp", "tail", "id"):
+        for tool in ("sh", "dirname", "cksum", "cat", "rm", "mkdir", "cp", "tail", "id", "ls", "flock"):
             found = shutil.which(tool)
             assert found
             (self.bin / tool).symlink_to(found)
@@ -101,6 +102,22 @@ def test_interrupted_installation_begins_anew(tree: Tree) -> None:
 def test_environment_may_live_elsewhere(tree: Tree, tmp_path: Path) -> None:
     assert tree.start(STAFFEL_VENV=str(tmp_path / "venv")).returncode == 0
     assert not (tree.root / ".venv").exists()
+
+
+def test_folder_that_holds_something_else_is_not_cleared(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "thesis.txt").touch()
+    refused = tree.start(STAFFEL_VENV=str(tmp_path / "venv"))
+    assert refused.returncode == 2
+    assert "not empty" in refused.stderr
+    assert (tmp_path / "venv" / "thesis.txt").exists()
+
+
+def test_two_first_starts_at_once_install_once(tree: Tree) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        started = [pool.submit(tree.start, "status") for _ in range(2)]
+        assert [start.result().returncode for start in started] == [0, 0]
+    assert len(tree.installs()) == 1
 
 
 def test_without_a_new_enough_python_a_sentence_says_which(tree: Tree) -> None:
