@@ -35,7 +35,7 @@ _offsets = count()
 
 def feed(engine: Engine, *events: Event, offset: int | None = None) -> set[str]:
     """Project events, in the order of the topics; returns the partners whose pages changed."""
-    return feed_records(engine, [(_key(event), event) for event in events], offset)
+    return feed_records(engine, [(key_of(event), event) for event in events], offset)
 
 
 def feed_records(engine: Engine, records: Iterable[tuple[str, Event | None]], offset: int | None = None) -> set[str]:
@@ -59,7 +59,8 @@ def _topic_of(event: Event | None, topic: Topic) -> bool:
     return type(event) in topic.events if event is not None else topic.name == "partners"
 
 
-def _key(event: Event) -> str:
+def key_of(event: Event) -> str:
+    """The key of the event's record."""
     match event:
         case Tally():
             return tally_key(event.programme_id, event.partner_id, event.quarter)
