@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
+from deploy.runtime import kafka
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import RegistryAway
 from schemas.topics import TOPICS
@@ -22,7 +22,7 @@ async def check_start(around: Surroundings) -> None:
 def _check_topics(around: Surroundings) -> None:
     settings = around.settings
     try:
-        found = AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=15).topics
+        found = kafka.admin(settings).list_topics(timeout=15).topics
     except KafkaException as error:
         raise NotReady(f"Kafka at {settings.kafka} does not answer: {error.args[0].str()}") from None
     for topic in TOPICS:

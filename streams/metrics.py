@@ -21,6 +21,14 @@ UNACCOUNTED = Gauge(
     "rebate_unaccounted_records", "Records read less records that ended somewhere; must be zero", ["partition"]
 )
 POSITION = Gauge("rebate_position_offset", "Last applied offset", ["source", "partition"])
+BEHIND = Gauge(
+    "rebate_behind_records", "Records still to read when the latest batch was fetched", ["source", "partition"]
+)
+CALENDAR_AT = Gauge(
+    "rebate_calendar_timestamp_seconds",
+    "Instant, on the programme's clock, of the latest calendar moment done",
+    ["partition"],
+)
 OWNED = Gauge("rebate_partitions_owned", "Partitions that this worker owns and has restored")
 RESTORE_SECONDS = Histogram(
     "rebate_restore_seconds", "Time to restore a partition", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -159,6 +159,7 @@ class Partition:
         last = self._recorded_at(records[-1]) if records else self._around.clock.now()
         draft.settle(last)
         self._commit(draft, {source.name: self._position(source.name, end - 1)}, others)
+        metrics.BEHIND.labels(source.name, str(self.number)).set(slices[-1].log_end - end)
         self._measure(source, records, draft, time.monotonic() - started)
 
     def _fold_sales(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
@@ -203,6 +204,7 @@ class Partition:
             draft = self._draft()
             draft.moment(moment)
             self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(moment.at))}, [])
+            metrics.CALENDAR_AT.labels(str(self.number)).set(moment.at.timestamp())
             if moment.kind is not MomentKind.WEEK:
                 state = 2 if moment.kind is MomentKind.FINAL else 1
                 metrics.CLOSE_STATE.labels(str(moment.quarter)).set(state)

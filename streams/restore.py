@@ -50,7 +50,7 @@ def restore(settings: Settings, codec: Codec, partition: int, seconds: float = 6
     Raises NotReady if an open transaction hides state for longer than ``seconds``; StaffelError if the state does not
     fit its sources or itself.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin = kafka.admin(settings)
     ends = _wait_until_settled(admin, settings, partition, seconds)
     restored = Restored()
     reader = _Reader(settings, codec, partition)

@@ -27,6 +27,8 @@ class Slice(NamedTuple):
     begin: int
     end: int
     records: list[ConsumerRecord]
+    log_end: int
+    """Where the partition ended when they were fetched."""
 
 
 class SliceSchema(faust.Schema[Any, Any]):
@@ -67,9 +69,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if records:
                 tp = TP(partition.topic, partition.partition)
                 # No await since the fetch, so the position is still the one behind these records.
-                end = consumer._subscription.subscription.assignment.state_value(partition).position
-                slices[tp] = Slice(self.handed.get(tp, records[0].offset), end, records)
-                self.handed[tp] = end
+                state = consumer._subscription.subscription.assignment.state_value(partition)
+                begin = self.handed.get(tp, records[0].offset)
+                slices[tp] = Slice(begin, state.position, records, max(state.highwater or 0, state.position))
+                self.handed[tp] = state.position
         return slices
 
 

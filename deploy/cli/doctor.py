@@ -15,6 +15,7 @@ import typer
 from deploy.cli import output
 from deploy.cli.options import JsonFlag, takes_settings
 from deploy.cli.output import ending
+from deploy.runtime import kafka
 from deploy.runtime.errors import Exit, StaffelError
 from deploy.runtime.settings import Loaded, Port, Settings
 
@@ -237,7 +238,7 @@ def _schemas(settings: Settings) -> Finding:
 def _clock(settings: Settings) -> Finding:
     """The broker stamps records; one from the future means that its clock and ours disagree."""
     from confluent_kafka import TopicPartition
-    from confluent_kafka.admin import AdminClient, OffsetSpec
+    from confluent_kafka.admin import OffsetSpec
 
     from deploy.runtime.clock import clock_file
     from deploy.runtime.kafka import partitions_of, reader
@@ -254,7 +255,7 @@ def _clock(settings: Settings) -> Finding:
             }
         finally:
             client.close()
-        admin = AdminClient({"bootstrap.servers": settings.kafka})
+        admin = kafka.admin(settings)
         newest = max(job.result().timestamp for job in admin.list_offsets(asked, request_timeout=10).values())
         ahead = newest / 1000 - time.time()
         if ahead > 5:

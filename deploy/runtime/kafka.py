@@ -7,11 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
 
 _log = logging.getLogger("staffel.kafka")
+
+
+def admin(settings: Settings) -> AdminClient:
+    """A client for topics, offsets and configuration."""
+    return AdminClient({"bootstrap.servers": settings.kafka}, logger=_log)
 
 
 def producer(settings: Settings, **options: Any) -> Producer:

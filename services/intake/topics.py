@@ -7,6 +7,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from deploy.runtime import kafka
 from deploy.runtime.errors import NotReady, StaffelError
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry, RegistryAway
@@ -90,7 +91,7 @@ def _config_differences(admin: AdminClient, name: str, topic: Topic) -> list[str
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": settings.kafka})
+    return kafka.admin(settings)
 
 
 def _existing(admin: AdminClient, settings: Settings) -> dict[str, tuple[int, int]]:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
 from prometheus_client import Counter, Gauge
 from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, select
 
@@ -241,7 +240,7 @@ class Reader:
         )
 
     def _topic_ids(self, settings: Settings) -> dict[str, str]:
-        admin = AdminClient({"bootstrap.servers": settings.kafka})
+        admin = kafka.admin(settings)
         names = list(self._by_name)
         try:
             found = admin.describe_topics(TopicCollection(names), request_timeout=10)
