@@ -19,9 +19,12 @@ from streams.rules.terms import Programme, ProgrammeError, parse
 def body(process: Process) -> None:
     """Open everything, then turn the loop until the process is stopped."""
     programme = _programme(process.settings)
+    opened: list[Payout] = []
+    process.probes.check("opened", lambda: None if opened else "still opens its database and topics")
     try:
         _resolve(process)
         payout = Payout(process, open_database(process.settings), programme)
+        opened.append(payout)
         try:
             while not process.stopping():
                 payout.step()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, String, cast, func, literal, select, union_all
+from sqlalchemy import Connection, String, cast, except_, func, intersect, select, union_all
 
 from services.payout import ledger
-from services.payout.tables import State, obligations, payments, postings, runs, settlements
+from services.payout.tables import OPEN, State, obligations, payments, postings, runs, settlements
 
 _ACCOUNT = ledger.payable("")
 
@@ -65,8 +65,9 @@ _RUN_DIFFERS = (
     )
 )
 
-_settled = settlements.c.active.is_(True) & (settlements.c.obligation_id == obligations.c.id)
-_STATE_DIFFERS = select(obligations.c.id).where(
-    (obligations.c.state == State.IN_PAYMENT) & ~select(literal(1)).where(_settled).exists()
-    | obligations.c.state.not_in((State.IN_PAYMENT, State.NETTED)) & select(literal(1)).where(_settled).exists()
+# As sets: asking for each obligation on its own takes minutes on SQLite.
+_settled = select(settlements.c.obligation_id).where(settlements.c.active.is_(True))
+_STATE_DIFFERS = union_all(
+    select(except_(select(obligations.c.id).where(obligations.c.state == State.IN_PAYMENT), _settled).subquery()),
+    select(intersect(select(obligations.c.id).where(obligations.c.state.in_(OPEN)), _settled).subquery()),
 )

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,17 @@ def health(settings: Settings) -> dict[str, Any]:
     except httpx2.HTTPError:
         return {}
     found: dict[str, Any] = answer.json()
-    return found if "past" in found["checks"] else {}
+    return found if "past" in found["checks"] and found["checks"]["opened"] is None else {}
+
+
+@cache
+def codec_of(settings: Settings) -> Codec:
+    return Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix)
 
 
 def stream_writes(settings: Settings, events: Iterable[SaleLine | QuarterClosed]) -> None:
     """What the stream does: lines and closes in one transaction."""
-    codec = Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix)
+    codec = codec_of(settings)
     producer = kafka.producer(settings, transactional_id=f"{settings.topic_prefix}stream")
     producer.init_transactions(30)
     producer.begin_transaction()
@@ -90,7 +96,7 @@ def stream_writes(settings: Settings, events: Iterable[SaleLine | QuarterClosed]
 
 def statuses(settings: Settings) -> dict[str, PayoutStatusChanged]:
     """All that was published so far, by event id."""
-    codec = Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix)
+    codec = codec_of(settings)
     name = PAYOUTS.full_name(settings.topic_prefix)
     consumer = kafka.reader(settings)
     open_ends = set(kafka.partitions_of(consumer, name))

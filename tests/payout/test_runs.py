@@ -19,7 +19,7 @@ from schemas.events import PayoutStatus
 from services.payout import files, invariants, ledger, runs
 from services.payout.bank_days import next_bank_day
 from services.payout.pain001 import NAMESPACE, Debtor
-from services.payout.tables import APPEND_ONLY, payments, run_files, settlements
+from services.payout.tables import APPEND_ONLY, obligations, payments, run_files, settlements
 from services.payout.vault import Vault
 from streams.rules.terms import Terms
 from tests.databases import sqlite_url
@@ -222,6 +222,18 @@ def test_an_edited_payment_is_a_violation(office: Office) -> None:
         connection.execute(payments.update().values(amount_minor=75_001))
     with office.engine.connect() as connection:
         assert len(invariants.violations(connection)) == 3
+
+
+def test_an_obligation_that_looks_unpaid_although_it_was_is_a_violation(office: Office) -> None:
+    ready(office)
+    office.pay()
+    for state in ("payable", "in_payment"):
+        with office.engine.begin() as connection:
+            connection.execute(obligations.update().values(state=state))
+        assert sound(office) is (state == "in_payment")
+    with office.engine.begin() as connection:
+        connection.execute(settlements.update().values(active=False))
+    assert not sound(office)
 
 
 def test_ids_fit_every_bank_and_differ(office: Office) -> None:
