@@ -16,8 +16,6 @@ from services.portal.metrics import LIVE
 EVERYBODY = ""
 """What a stream watches that shows all partners. No partner's id is empty."""
 STREAMS_MAX = 2000
-_AT_MOST_EVERY = 0.25
-"""Seconds between two looks: a burst of sales becomes a few updates."""
 
 
 class Fragments(NamedTuple):
@@ -88,10 +86,13 @@ class Changes:
                 event.set()
 
 
-async def stream(changes: Changes, partner_id: str, render: Render, seen: str, look_every: float) -> AsyncIterator[str]:
+async def stream(
+    changes: Changes, partner_id: str, render: Render, seen: str, look_every: float, rest: float
+) -> AsyncIterator[str]:
     """Server-sent events: the regions that differ from what was sent before; a comment where nothing does.
 
-    ``seen`` is the version that the visitor has. Looks when woken, and every so many seconds for what time changes.
+    ``seen`` is the version that the visitor has. Looks when woken, and every so many seconds for what time changes;
+    then rests for some seconds, so that a burst of sales becomes a few updates.
     """
     sent: dict[str, str] = {}
     with changes.watch(partner_id) as changed:
@@ -114,4 +115,4 @@ async def stream(changes: Changes, partner_id: str, render: Render, seen: str, l
                 yield ": still here\n\n"
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), look_every)
-            await asyncio.sleep(0 if changes.closed else _AT_MOST_EVERY)
+            await asyncio.sleep(0 if changes.closed else rest)

@@ -139,7 +139,7 @@ async def follow_partner(portal: Portal, request: Request) -> Response:
             return None
         return portal.pages.partner_parts(*_partner_page(portal, request, visitor))
 
-    return _stream(portal, request, visitor.partner_id, render)
+    return _stream(portal, request, visitor.partner_id, render, rest=0.25)
 
 
 async def show_programme(portal: Portal, request: Request) -> Response:
@@ -163,7 +163,7 @@ async def follow_programme(portal: Portal, request: Request) -> Response:
             return None
         return portal.pages.programme_parts(_programme_page(portal, request), _voice(portal, request))
 
-    return _stream(portal, request, EVERYBODY, render)
+    return _stream(portal, request, EVERYBODY, render, rest=1.0)
 
 
 async def show_door(portal: Portal, request: Request) -> Response:
@@ -173,7 +173,7 @@ async def show_door(portal: Portal, request: Request) -> Response:
         return refused
     cookie = request.cookies.get(portal.cookies.form) or new_id()
     html = portal.pages.message(
-        "door", _voice(portal, request), mark=portal.forms.mark(cookie), action=request.url.path
+        "door", _voice(portal, request), mark=portal.forms.mark(cookie), action=request.url.path + _wanted(request)
     )
     response = HTMLResponse(html)
     portal.cookies.put(response, portal.cookies.form, cookie, _FORM_SECONDS)
@@ -194,7 +194,8 @@ async def enter(portal: Portal, request: Request) -> Response:
         await run_in_threadpool(portal.sessions.end, before)
     session_id = await run_in_threadpool(portal.sessions.open, invitation)
     SESSIONS.labels(invitation.audience).inc()
-    response = RedirectResponse("/programme" if invitation.audience == STAFF else "/", 303)
+    page = "/programme" if invitation.audience == STAFF else "/"
+    response = RedirectResponse(page + _wanted(request), 303)
     portal.cookies.put(response, portal.cookies.session, session_id, int(LIFETIME.total_seconds()))
     portal.cookies.drop(response, portal.cookies.form)
     return response
@@ -212,6 +213,12 @@ async def leave(portal: Portal, request: Request) -> Response:
     response = HTMLResponse(portal.pages.message("left", _voice(portal, request)))
     portal.cookies.drop(response, portal.cookies.session)
     return response
+
+
+def _wanted(request: Request) -> str:
+    """The query of the page that a personal link leads to: of the quarter that its mail is about."""
+    quarter = read_address(request.query_params).quarter
+    return f"?quarter={quarter}" if quarter else ""
 
 
 def _refusal(portal: Portal, request: Request) -> Response | None:
@@ -255,12 +262,14 @@ def _programme_page(portal: Portal, request: Request) -> ProgrammePage:
         return programme_page(connection, portal.programme, address, portal.clock.now())
 
 
-def _stream(portal: Portal, request: Request, partner_id: str, render: Callable[[], Fragments | None]) -> Response:
+def _stream(
+    portal: Portal, request: Request, partner_id: str, render: Callable[[], Fragments | None], rest: float
+) -> Response:
     if portal.changes.full:
         return Response("too many pages are open\n", 503, {"Retry-After": "30"}, "text/plain")
     read_address(request.query_params)  # an address that is none is refused before the stream begins
     seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
-    events = stream(portal.changes, partner_id, render, seen, portal.pages.look_every)
+    events = stream(portal.changes, partner_id, render, seen, portal.pages.look_every, rest)
     return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 

@@ -67,6 +67,21 @@ def same_as_nothing(browser: TestClient, answer: Any) -> None:
     assert dict(answer.headers) == dict(nothing.headers)
 
 
+def test_a_link_opens_on_the_quarter_that_its_mail_is_about(site: Site) -> None:
+    assert redeem(site.browser(), site.link("P1")).headers["location"] == "/"
+    browser = site.browser()
+    path = f"{site.link('P1')}?quarter=2026Q3"
+    assert f'action="{path}"' in browser.get(path).text
+    assert redeem(browser, path).headers["location"] == "/?quarter=2026Q3"
+    assert redeem(site.browser(), f"{site.link()}?quarter=2026Q3").headers["location"] == "/programme?quarter=2026Q3"
+
+
+def test_a_link_leads_nowhere_else(site: Site) -> None:
+    same_as_nothing(site.browser(), site.browser().get(f"{site.link('P1')}?quarter=//evil.example"))
+    elsewhere = redeem(site.browser(), f"{site.link('P1')}?next=//evil.example")
+    assert elsewhere.headers["location"] == "/"
+
+
 @pytest.mark.parametrize("route", PARTNER_ROUTES)
 @pytest.mark.parametrize("visitor", [nobody, expired, signed_out, garbage, staff])
 def test_a_partners_page_does_not_exist_for_anybody_else(

@@ -36,7 +36,7 @@ def said(message: str) -> dict[str, object]:
 
 async def follow(changes: Changes, shown: Shown, seen: str = "", key: str = "P1") -> AsyncIterator[str]:
     changes.open()
-    async for message in stream(changes, key, shown.render, seen, LONG):
+    async for message in stream(changes, key, shown.render, seen, LONG, rest=0.0):
         yield message
 
 
