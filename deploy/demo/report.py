@@ -52,11 +52,11 @@ def places(scenario: Scenario, settings: Settings, temporary: bool) -> str:
     lines = ["Partners' pages, as behind the links in their mails:"]
     for role, why in _EXAMPLES:
         actor = scenario.named(role)
-        link = link_for(settings, Invitation("partner", actor.id))
+        link = link_for(settings, Invitation("partner", actor.id), str(QUARTER))
         lines += [f"{paint(actor.partner.name, 'bold')}: {why}", f"  {link}"]
     fate = " (removed at the end; --data DIR keeps it)" if temporary else ""
     rows = [
-        ("The vendor's page", link_for(settings, Invitation("staff", ""))),
+        ("The vendor's page", link_for(settings, Invitation("staff", ""), str(QUARTER))),
         ("Inbox", f"http://127.0.0.1:{settings.port(Port.INBOX)}/"),
         *(("Payment file", str(path.resolve())) for path in payment_files(settings)),
         ("Data and logs", f"{settings.data.resolve()}{fate}"),

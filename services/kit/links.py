@@ -24,10 +24,10 @@ class LinkInvalid(ValueError):
     """Not a link of ours."""
 
 
-def link_for(settings: Settings, invitation: Invitation) -> str:
-    """The address to put into a mail."""
+def link_for(settings: Settings, invitation: Invitation, quarter: str = "") -> str:
+    """The address to put into a mail. It opens on the quarter, like ``2026Q4``, or without one on the present one."""
     token = _signer(settings).dumps([invitation.audience, invitation.partner_id])
-    return f"{settings.public_url.rstrip('/')}/l/{token}"
+    return f"{settings.public_url.rstrip('/')}/l/{token}" + (f"?quarter={quarter}" if quarter else "")
 
 
 def read_token(settings: Settings, token: str) -> Invitation:

@@ -6,6 +6,7 @@ The lock on its row is the claim: whoever else sends skips it, and a crash gives
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -110,7 +111,7 @@ class Sender:
                 row.event,
                 Addressee(row.partner_id, row.name, row.language, row.country),
                 self._programme,
-                self._link(row.partner_id),
+                self._link(row.partner_id, json.loads(row.event)["quarter"]),
             )
             return self._envelope.seal(message, event_id=row.event_id, recipient=recipient, at=self._clock.now())
         except Exception as error:  # one message that can't be written must not hold up everybody else's
@@ -118,11 +119,11 @@ class Sender:
             _log.error("a message " + problem, kind=row.kind, where="".join(format_tb(error.__traceback__)))
             raise Unmailable(problem) from error
 
-    def _link(self, partner_id: str) -> Link:
+    def _link(self, partner_id: str, quarter: str) -> Link:
         hours = self._settings.link_hours
         # Links age by real time. On a test clock that is no date the reader could compare with anything.
         until = self._real.now() + timedelta(hours=hours) if isinstance(self._clock, RealClock) else None
-        return Link(link_for(self._settings, Invitation("partner", partner_id)), hours, until)
+        return Link(link_for(self._settings, Invitation("partner", partner_id), quarter), hours, until)
 
     def _refused(self, connection: Connection, row: Row[Any], error: Unmailable | Refused) -> None:
         attempts = row.attempts + 1

@@ -264,7 +264,8 @@ def test_link_opens_the_page_of_the_partner_it_was_sent_to(desk: Desk, mailbox: 
     desk.send()
     for number in (1, 2):
         text = mailbox.to(f"p{number}@partner.example")[0].part("plain")
-        token = text.split(f"{desk.settings.public_url}/l/")[1].split()[0]
+        token, quarter = text.split(f"{desk.settings.public_url}/l/")[1].split()[0].split("?")
+        assert quarter == "quarter=2026Q4"
         assert read_token(desk.settings, token) == Invitation("partner", f"P{number}")
 
 
