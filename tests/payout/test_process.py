@@ -70,6 +70,10 @@ def health(settings: Settings) -> dict[str, Any]:
     return found if "past" in found["checks"] and found["checks"]["opened"] is None else {}
 
 
+def metrics(settings: Settings) -> str:
+    return httpx2.get(f"http://127.0.0.1:{settings.port(Port.PAYOUT)}/metrics").text
+
+
 @cache
 def codec_of(settings: Settings) -> Codec:
     return Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix)
@@ -146,6 +150,7 @@ def test_each_partner_is_paid_once_although_the_process_is_killed_and_closes_rep
     advance(settings, to=datetime.fromisoformat("2027-01-29T09:30:00Z"))
     with process(paying) as payout:
         until(lambda: counted(settings)[PayoutStatus.IN_PAYMENT] == 19, 60, "the run was published")
+        assert 'result="repeated",topic="quarter-closes"} 20.0' in metrics(settings)
         payout.send_signal(signal.SIGKILL)
         payout.wait()
     enter_details(settings, PARTNERS[-1:])
