@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import faust
@@ -17,6 +18,8 @@ def main() -> None:
     try:
         settings = load().settings
         logs.configure(settings, "streams")
+        # A tick of the calendar that takes longer than its interval is no news: the next one follows at once.
+        logging.getLogger("mode.timers").setLevel(logging.ERROR)
         app = create_app(settings)
     except StaffelError as error:
         print(f"worker: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""), file=sys.stderr)
