@@ -53,6 +53,6 @@ def page_name(path: str) -> str:
         return "link"
     if path.startswith("/static/"):
         return "static"
-    if path.endswith("/events") or path == "/events":
+    if path.endswith("/events"):
         return "events"
     return _NAMES.get(path, "other")

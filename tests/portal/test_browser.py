@@ -22,6 +22,8 @@ from tests.portal.feeding import a_line, a_partner, a_payout, a_tally, a_tier_ch
 from tests.waiting import until
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SECONDS = 20  # a deadline, not a promise: the machine may be busy
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def served(site: Site) -> Iterator[Site]:
 def open_page(browser: Browser, site: Site, partner_id: str = "", **context: Any) -> Page:
     """Come in through the link of a mail."""
     page = browser.new_context(locale="en-GB", **context).new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(SECONDS * 1000)
     page.goto(site.settings.public_url + site.link(partner_id))
     page.get_by_role("button", name="Open my page").click()
     page.wait_for_selector("[data-live]")
