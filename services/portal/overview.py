@@ -124,5 +124,5 @@ class Overview:
                 func.coalesce(func.sum(tallies.c.rebate_minor), 0).label("rebate_minor"),
             )
             .join_from(partners, tallies, standing, isouter=True)
-            .where(taking_part)
+            .where(or_(taking_part, units > 0))  # who registered later sold all the same, and is owed for it
         )

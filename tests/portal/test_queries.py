@@ -175,6 +175,16 @@ def test_the_overview_counts_every_registered_partner_once(engine: Engine, progr
     assert countries == [("DE", 3, 50), ("FR", 1, 12)]
 
 
+def test_the_overview_counts_who_registered_after_the_quarter_and_is_owed_for_it(
+    engine: Engine, programme: Programme
+) -> None:
+    feed(engine, a_partner("P1"), a_partner("P2", registered_on=date(2027, 1, 15)))
+    feed(engine, a_tally(programme, "P1", 10), a_tally(programme, "P2", 24))
+    with snapshot(engine) as connection:
+        tiers = [(row.partners, int(row.rebate_minor)) for row in Overview(connection, programme.id, Q4).by_tier()]
+    assert tiers == [(2, 17_000)]
+
+
 def test_the_overview_names_what_is_open_with_two_partners(engine: Engine, programme: Programme) -> None:
     feed(
         engine,
