@@ -32,8 +32,8 @@ def result(outcome: Outcome) -> str:
         ("Reports", f"{outcome.sent:,} sent; sales: {sales}; {figures.dead_letters} dead letters"),
         (
             "Told",
-            f"{figures.mails:,} mails{waiting}: {figures.tier_changes:,} tier changes, {figures.summaries:,} weekly "
-            f"summaries, {sum(figures.closes.values()):,} closes",
+            f"{figures.mails:,} mails{waiting}, on {figures.tier_changes:,} tier changes, {figures.summaries:,} weekly "
+            f"summaries, {sum(figures.closes.values()):,} closes and the payments",
         ),
         ("Rebate", f"{euros(figures.earned_minor)} earned, {euros(figures.payable_minor)} made payable"),
         ("Money", money),
