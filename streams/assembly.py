@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 import faust
 from faust.types import TP
 
 from deploy.runtime.clock import open_clock
-from deploy.runtime.errors import UsageError
 from deploy.runtime.probes import Probes
+from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port, Settings
 from schemas.codec import Codec, ConfluentRegistry
 from schemas.topics import PARTNERS, SALES
@@ -20,7 +19,7 @@ from streams.agents.records import record_agent
 from streams.checks import check_start
 from streams.owned import Owned
 from streams.partition import Surroundings
-from streams.rules.terms import Programme, ProgrammeError, parse
+from streams.rules.terms import parse
 from streams.transport import SliceSchema, Transport
 
 _TICK_SECONDS = 0.5
@@ -56,7 +55,7 @@ def create_app(settings: Settings) -> StreamApp:
         settings,
         Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix),
         open_clock(settings),
-        load_programme(settings),
+        read_programme(settings, parse),
     )
     owned = Owned(around)
     app = StreamApp(
@@ -89,14 +88,3 @@ def create_app(settings: Settings) -> StreamApp:
     app.on_partitions_revoked.connect(cast(Any, give_up))
 
     return app
-
-
-def load_programme(settings: Settings) -> Programme:
-    """Read the programme file. Raises UsageError naming what is wrong with it."""
-    path = Path(settings.programme)
-    try:
-        return parse(path.read_text("utf-8"))
-    except OSError as error:
-        raise UsageError(f"can't read the programme {path}: {error.strerror}", "name one with --programme") from None
-    except ProgrammeError as error:
-        raise UsageError(f"the programme {path} is wrong: {error}") from None

@@ -93,12 +93,14 @@ def _report(
     wait: float,
     as_json: bool,
 ) -> None:
-    from deploy.cli.programme import read_programme, today
+    from deploy.cli.programme import today
+    from deploy.runtime.programme import read_programme
     from services.intake.byhand import report_from, send_and_see
+    from streams.rules.terms import parse
 
     settings = loaded.settings
     clock = open_clock(settings)
-    day = on or today(read_programme(settings), clock).isoformat()
+    day = on or today(read_programme(settings, parse), clock).isoformat()
     cells |= {"quantity": str(quantity), "sold_on": day, "serial_numbers": "|".join(serials or [])}
     report = report_from(cells, clock)
     verdict = send_and_see(settings, clock, report, wait)

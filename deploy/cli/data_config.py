@@ -63,9 +63,10 @@ def _shown(loaded: Loaded, name: str, secret: bool) -> str | int | float | bool:
 
 
 def _programme(settings: Settings) -> str:
-    from deploy.cli.programme import read_programme
+    from deploy.runtime.programme import read_programme
+    from streams.rules.terms import parse
 
-    programme = read_programme(settings)
+    programme = read_programme(settings, parse)
     return (
         f"{settings.programme} ({programme.id}): {len(programme.terms)} version(s) of terms, "
         f"{len(programme.products)} products, zone {programme.time_zone}"

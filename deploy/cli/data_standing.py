@@ -38,13 +38,15 @@ def standing(
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a partner has sold and earned in a quarter, and what the next tier would bring."""
-    from deploy.cli.programme import read_programme, today
+    from deploy.cli.programme import today
+    from deploy.runtime.programme import read_programme
     from schemas.values import Quarter
     from services.intake.applied import read_model, wait_for_all
     from services.portal import queries
+    from streams.rules.terms import parse
 
     settings = loaded.settings
-    programme, clock = read_programme(settings), open_clock(settings)
+    programme, clock = read_programme(settings, parse), open_clock(settings)
     try:
         wanted = Quarter.parse(quarter) if quarter else Quarter.of(today(programme, clock))
     except ValueError as error:

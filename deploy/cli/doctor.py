@@ -149,13 +149,14 @@ def _ports(loaded: Loaded, is_up: bool) -> Finding:
 
 
 def _programme(settings: Settings) -> Finding:
-    from streams.rules.terms import ProgrammeError, parse
+    from deploy.runtime.errors import UsageError
+    from deploy.runtime.programme import read_programme
+    from streams.rules.terms import parse
 
-    hint = "see the shipped programme.toml for what it may say"
     try:
-        programme = parse(Path(settings.programme).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ProgrammeError) as error:
-        return Finding("programme", FAIL, f"{settings.programme}: {error}", hint)
+        programme = read_programme(settings, parse)
+    except UsageError as error:
+        return Finding("programme", FAIL, error.message, error.hint)
     text = f"{programme.name}, {len(programme.products)} products, {len(programme.terms)} versions of the terms"
     return Finding("programme", PASS, text)
 

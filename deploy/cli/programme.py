@@ -1,28 +1,11 @@
-"""The programme file, for commands."""
+"""The programme, for commands."""
 
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 from deploy.runtime.clock import Clock
-from deploy.runtime.errors import UsageError
-from deploy.runtime.settings import Settings
-from streams.rules.terms import Programme, ProgrammeError, parse
-
-
-def read_programme(settings: Settings) -> Programme:
-    """The programme that the settings name. Raises UsageError saying what is wrong with it."""
-    path = Path(settings.programme)
-    try:
-        return parse(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"can't read the programme {path}: {reason}", "name one with --programme") from None
-    except ProgrammeError as error:
-        raise UsageError(
-            f"the programme {path} is wrong: {error}", "see programme.toml for one that is right"
-        ) from None
+from streams.rules.terms import Programme
 
 
 def today(programme: Programme, clock: Clock) -> date:

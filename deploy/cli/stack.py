@@ -100,9 +100,12 @@ def _ended_by_signal(stack: Any) -> threading.Event:
 
 
 def _places(loaded: Loaded, parts: list[str]) -> dict[str, Any]:
+    from services.kit.links import Invitation, link_for
+
     settings = loaded.settings
     return {
         "portal": settings.public_url,
+        "programme_page": link_for(settings, Invitation("staff", "")),
         "inbox": f"http://127.0.0.1:{settings.port(Port.INBOX)}/" if "mail" in parts else None,
         "kafka": settings.kafka,
         "registry": settings.registry_url,
@@ -126,7 +129,7 @@ def _banner(loaded: Loaded, parts: list[str], seconds: float) -> str:
     here = f" --data {settings.data}" if loaded.sources["data"] == "flag" else ""
     metrics = ", ".join(f"{name} :{url.rsplit(':', 1)[1].split('/')[0]}" for name, url in places["metrics"].items())
     rows = [
-        ("Programme page", places["portal"]),
+        ("Programme page", places["programme_page"]),
         ("Inbox", places["inbox"] or "(mails go to the mail server of STAFFEL_SMTP_URL)"),
         ("Kafka", places["kafka"]),
         ("Schema registry", places["registry"]),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sqlalchemy.exc import OperationalError
 
-from deploy.runtime.errors import NotReady, UsageError
-from deploy.runtime.settings import Port, Settings
+from deploy.runtime.errors import NotReady
+from deploy.runtime.programme import read_programme
+from deploy.runtime.settings import Port
 from schemas.codec import RegistryAway
 from schemas.topics import PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from services.kit.process import Process, run
 from services.payout.database import open_database
 from services.payout.service import Payout
-from streams.rules.terms import Programme, ProgrammeError, parse
+from streams.rules.terms import parse
 
 
 def body(process: Process) -> None:
     """Open everything, then turn the loop until the process is stopped."""
-    programme = _programme(process.settings)
+    programme = read_programme(process.settings, parse)
     opened: list[Payout] = []
     process.probes.check("opened", lambda: None if opened else "still opens its database and topics")
     try:
@@ -41,13 +40,6 @@ def _resolve(process: Process) -> None:
         process.codec.resolve([SALE_LINES, QUARTER_CLOSES, PAYOUTS])
     except LookupError:
         raise NotReady("the registry does not know our schemas", "create them: ./staffel topics create") from None
-
-
-def _programme(settings: Settings) -> Programme:
-    try:
-        return parse(Path(settings.programme).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, ProgrammeError) as error:
-        raise UsageError(f"the programme in {settings.programme} can't be used: {error}") from None
 
 
 if __name__ == "__main__":

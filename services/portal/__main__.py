@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port
 from services.kit.process import Process, run
 from services.portal.feed import Feed
 from services.portal.live import Changes
-from services.portal.programme import load_programme
 from services.portal.queries import open_database
 from services.portal.server import Server, listening
 from services.portal.web import create_web
+from streams.rules.terms import parse
 
 
 def main(process: Process) -> None:
     """Serve until told to stop, or until the reading fails."""
-    programme = load_programme(process.settings)
+    programme = read_programme(process.settings, parse)
     socket = listening(process.settings)
     engine = open_database(process.settings)
     changes = Changes()

@@ -1,0 +1,100 @@
+"""How a service speaks: sentences, amounts and dates in a reader's language, with the habits of his country.
+
+English is written where it is used; every other language is a catalogue ``<language>.po`` in the service's folder of
+texts, read as it is.
+"""
+
+from __future__ import annotations
+
+import gettext
+import io
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_currency, format_decimal, get_currency_precision
+
+ENGLISH = "en"
+_DEFAULT = Locale(ENGLISH, "GB")  # day before month, as everywhere else in the programme's countries
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """One language, with the habits of one country. A service adds the phrases of its own."""
+
+    locale: Locale
+    zone: ZoneInfo
+    catalogue: gettext.NullTranslations
+
+    @property
+    def language(self) -> str:
+        """Its code, like ``de``."""
+        return str(self.locale.language)
+
+    def say(self, sentence: str, **facts: object) -> str:
+        """A sentence, with its ``{facts}``."""
+        return self.catalogue.gettext(sentence).format(**facts)
+
+    def count(self, one: str, many: str, number: int, **facts: object) -> str:
+        """A sentence about ``{number}`` things."""
+        return self.catalogue.ngettext(one, many, number).format(number=self.number(number), **facts)
+
+    def units(self, number: int) -> str:
+        """``1 unit``, ``48 units``."""
+        return self.count("{number} unit", "{number} units", number)
+
+    def number(self, number: int) -> str:
+        return format_decimal(number, locale=self.locale)
+
+    def amount(self, minor: int, currency: str) -> str:
+        """An amount of minor units, as written in the reader's country."""
+        amount = Decimal(minor).scaleb(-get_currency_precision(currency))
+        return format_currency(amount, currency, locale=self.locale).replace("-", "\N{MINUS SIGN}")
+
+    def date(self, day: date) -> str:
+        return format_date(day, "long", self.locale)
+
+    def moment(self, instant: datetime) -> str:
+        """Date and time of day, in the programme's time zone."""
+        local = instant.astimezone(self.zone)
+        return f"{self.date(local.date())}, {format_time(local, 'short', locale=self.locale)}"
+
+
+@cache
+def languages(texts: Path) -> frozenset[str]:
+    """The languages that are spoken: English, and each that has a catalogue in this folder."""
+    return frozenset({ENGLISH, *(path.stem for path in texts.glob("*.po"))})
+
+
+@cache
+def locale_for(language: str, country: str) -> Locale:
+    """The locale of a language in a country; a country that is not known is ignored."""
+    try:
+        return Locale.parse(f"{language}_{country.upper()}")
+    except (UnknownLocaleError, ValueError):
+        return _DEFAULT if language == ENGLISH else Locale(language)
+
+
+@cache
+def catalogue(texts: Path, language: str) -> gettext.NullTranslations:
+    """The sentences of a language."""
+    if language == ENGLISH:
+        return gettext.NullTranslations()
+    compiled = io.BytesIO()
+    with (texts / f"{language}.po").open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+def spoken(texts: Path, language: str) -> str:
+    """The language to speak to somebody who asked for this one: that, or English."""
+    wanted = language.replace("_", "-").split("-")[0].strip().lower()
+    return wanted if wanted in languages(texts) else ENGLISH
