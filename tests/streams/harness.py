@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.request import urlopen
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from deploy.runtime import kafka
+from deploy.runtime.clock import Segment, clock_file, write_segments
 from deploy.runtime.settings import Port, Settings
 from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import Event, Partner, SaleReported, SaleReturned, Tally
@@ -42,16 +44,25 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 
 class Worker:
-    """``python -m streams``."""
+    """``python -m streams``, or another command that starts a worker."""
 
-    def __init__(self, settings: Settings, number: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        number: int = 0,
+        command: Sequence[str] = (sys.executable, "-m", "streams"),
+        on_test_clock: bool = True,
+    ) -> None:
         self.log = settings.data / f"worker-{number}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if on_test_clock and not clock_file(settings).exists():
+            # Begun a minute ago, so that what was sent just now falls into it.
+            write_segments(clock_file(settings), (Segment(time.time() - 60, NOW.timestamp(), 1.0),))
         self.port = settings.port_base + Port.WORKER + 20 * number
         more = {"STAFFEL_PORT_BASE": str(settings.port_base + 20 * number)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "streams"], env=environment(settings, **more), cwd=ROOT, stdout=log, stderr=log
+                command, env=environment(settings, **more), cwd=ROOT, stdout=log, stderr=log
             )
 
     def ready(self) -> Worker:

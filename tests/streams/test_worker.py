@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from datetime import date
+from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
@@ -176,3 +179,17 @@ def test_a_line_says_what_became_of_its_sale(settings: Settings) -> None:
         found = until(lambda: wire.written(SALE_LINES), what="the line")[0].event
         assert isinstance(found, SaleLine)
         assert (found.status, found.reason) == (LineStatus.REJECTED, "product-not-in-programme")
+
+
+def test_fausts_own_command_starts_a_worker_too(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), a_sale("A", "P1", 3))
+    wire.flush()
+    faust = str(Path(sys.executable).with_name("faust"))
+    worker = Worker(settings, command=(faust, "-A", "streams.app", "worker", "--without-web"))
+    try:
+        worker.ready()
+        until(lambda: wire.units() == {"P1": 3}, what="the sale")
+        assert worker.kill(signal.SIGTERM) == 0
+    finally:
+        worker.stop()
