@@ -17,6 +17,7 @@ from schemas.topics import Topic
 BEGINNING = OFFSET_BEGINNING
 _PATIENCE = 30.0
 _BATCH = 2000
+_PAUSE = 0.05  # how long a batch is collected: nobody waits for a full one at the end of a log
 
 
 def records(settings: Settings, topic: Topic, start: Mapping[int, int] | None = None) -> Iterator[Message]:
@@ -33,7 +34,7 @@ def records(settings: Settings, topic: Topic, start: Mapping[int, int] | None = 
         consumer.assign([TopicPartition(name, partition, offset) for partition, offset in start.items()])
         unread, heard = set(start), time.monotonic()
         while unread:
-            messages = consumer.consume(_BATCH, 0.5)
+            messages = consumer.consume(_BATCH, _PAUSE)
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > _PATIENCE:
