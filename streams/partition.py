@@ -140,6 +140,7 @@ class Partition:
         if CALENDAR not in self._restored.positions:
             # A partition begins with no past: what was due before it existed is nobody's business.
             self._restored.positions[CALENDAR] = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))
+        metrics.CALENDAR_AT.labels(str(self.number)).set(self._restored.positions[CALENDAR].offset / 1000)
         metrics.RESTORE_SECONDS.observe(time.monotonic() - started)
 
     def _apply(self, source: Topic, slices: Sequence[Slice]) -> None:

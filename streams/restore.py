@@ -108,7 +108,7 @@ class _Reader:
         self._consumer.assign([TopicPartition(name, self._partition, 0)])
         found: list[Message] = []
         while True:
-            for message in self._consumer.consume(5000, 1.0):
+            for message in self._consumer.consume(5000, 0.05):
                 error = message.error()
                 if error is None:
                     if message.offset() >= end:
