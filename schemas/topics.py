@@ -50,7 +50,9 @@ SALES = Topic(
     ("streams",),
     {**_KEEP, "max.message.bytes": str(SALES_BYTES_MAX)},
 )
-PARTNERS = Topic("partners", "partner id", (e.Partner,), "registry", ("streams", "notification", "portal"), _STATE)
+PARTNERS = Topic(
+    "partners", "partner id", (e.Partner,), "registry", ("streams", "notification", "payout", "portal"), _STATE
+)
 TALLIES = Topic("tallies", "programme/partner/quarter", (e.Tally,), "streams", ("portal",), _STATE)
 SALE_LINES = Topic("sale-lines", "partner/sale", (e.SaleLine,), "streams", ("portal", "payout"), _STATE)
 POSITIONS = Topic("positions", "source", (e.Position,), "streams", ("streams",), _STATE)

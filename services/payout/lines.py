@@ -1,9 +1,11 @@
-"""The projection of ``sale-lines`` that the recount needs: which sale counts how many units in which quarter."""
+"""The projection of ``sale-lines``: which sale counts how many units in which quarter, for the recount; and each line
+whole, rejected ones too, for whoever must explain a number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import msgspec
 from sqlalchemy import Connection, delete, func, select
 
 from schemas.events import SaleLine
@@ -11,6 +13,8 @@ from services.kit.consumer import Batch
 from services.kit.database import upsert
 from services.payout import obligations
 from services.payout.tables import lines
+
+_decoder = msgspec.json.Decoder(SaleLine)
 
 
 def project(batch: Batch) -> None:
@@ -20,13 +24,19 @@ def project(batch: Batch) -> None:
         partner_id, _, sale_id = record.key.partition("/")
         latest[partner_id, sale_id] = record.event if isinstance(record.event, SaleLine) else None
     rows = [
-        {"partner_id": partner_id, "sale_id": sale_id, "quarter": line.quarter, "units": line.units}
+        {
+            "partner_id": partner_id,
+            "sale_id": sale_id,
+            "quarter": line.quarter,
+            "units": line.units,
+            "line": msgspec.json.encode(line).decode(),
+        }
         for (partner_id, sale_id), line in latest.items()
         if line is not None
     ]
     if rows:
         statement = upsert(lines, batch.connection.engine)
-        new = {"quarter": statement.excluded.quarter, "units": statement.excluded.units}
+        new = {name: statement.excluded[name] for name in ("quarter", "units", "line")}
         batch.connection.execute(
             statement.on_conflict_do_update(index_elements=["partner_id", "sale_id"], set_=new), rows
         )
@@ -44,3 +54,12 @@ def units(connection: Connection, partner_ids: Sequence[str]) -> dict[tuple[str,
         .group_by(lines.c.partner_id, lines.c.quarter)
     )
     return {(partner_id, quarter): int(total) for partner_id, quarter, total in rows}
+
+
+def of_quarter(connection: Connection, quarter: str, partner_id: str | None = None) -> Iterator[SaleLine]:
+    """The lines of a quarter in the order of their keys, whatever their status; of one partner or of all."""
+    chosen = select(lines.c.line).where(lines.c.quarter == quarter).order_by(lines.c.partner_id, lines.c.sale_id)
+    if partner_id is not None:
+        chosen = chosen.where(lines.c.partner_id == partner_id)
+    for text in connection.execute(chosen.execution_options(yield_per=1000)).scalars():
+        yield _decoder.decode(text)

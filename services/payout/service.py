@@ -15,10 +15,10 @@ from sqlalchemy import Engine
 
 from deploy.runtime.errors import UsageError
 from deploy.runtime.settings import Settings
-from schemas.topics import QUARTER_CLOSES, SALE_LINES
+from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
-from services.payout import files, invariants, lines, metrics, obligations, past, recount, runs
+from services.payout import files, invariants, lines, metrics, obligations, partners, past, recount, runs
 from services.payout.bank_days import latest_run_day
 from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
@@ -56,7 +56,11 @@ class Payout:
         runs.begin(engine, self._latest_run_day(), self._clock.now())
         self._write_files()
         # Lines before closes: of what comes together, what a close was made from is there first.
-        subscriptions = [Subscription(SALE_LINES, lines.project), Subscription(QUARTER_CLOSES, obligations.record)]
+        subscriptions = [
+            Subscription(PARTNERS, partners.project),
+            Subscription(SALE_LINES, lines.project),
+            Subscription(QUARTER_CLOSES, obligations.record),
+        ]
         self._reader = Reader(process.settings, process.clock, process.codec, engine, metadata, subscriptions)
         self._watermark = Watermark(process.settings)
         self._relay = Relay(process.settings, process.codec, engine, process.clock)

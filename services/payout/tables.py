@@ -93,6 +93,19 @@ lines = Table(
     Column("sale_id", Text, primary_key=True),
     Column("quarter", String(6), nullable=False),
     Column("units", BigInteger, nullable=False),
+    Column("line", Text, nullable=False),  # the whole SaleLine as JSON: what a number is explained with
+    Index("ix_lines_quarter", "quarter"),
+)
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("country", Text, nullable=False),
+    Column("registered_on", Date, nullable=False),
+    Column("left_on", Date),
 )
 
 bank_details = Table(

@@ -23,10 +23,10 @@ from schemas.events import (
     SaleLine,
     id_of,
 )
-from schemas.topics import QUARTER_CLOSES, SALE_LINES, Topic
+from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES, Topic
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
-from services.payout import files, lines, obligations, recount, runs
+from services.payout import files, lines, obligations, partners, recount, runs
 from services.payout.bank_details import Row, import_rows
 from services.payout.database import open_database
 from services.payout.service import debtor
@@ -38,6 +38,9 @@ PROGRAMME = parse((ROOT / "programme.toml").read_text("utf-8"))
 QUARTER = "2026Q4"
 FINAL = datetime(2027, 1, 29, 12, tzinfo=UTC)  # a Friday, after the grace period of 2026Q4
 FRIDAY = date(2027, 1, 29)
+
+
+_HANDLERS = {PARTNERS: partners.project, SALE_LINES: lines.project, QUARTER_CLOSES: obligations.record}
 
 
 class Office:
@@ -79,7 +82,7 @@ class Office:
             event_id = id_of(said) if said else str(self._offset)
             received.append(Received(topic, key, said, event_id, FINAL, 0, self._offset))
         with self.engine.begin() as connection:
-            {SALE_LINES: lines.project, QUARTER_CLOSES: obligations.record}[topic](Batch(connection, received))
+            _HANDLERS[topic](Batch(connection, received))
 
     def details(self, partner_id: str, iban: str = "", holder: str = "") -> str:
         """Bank details come in."""

@@ -97,6 +97,17 @@ def _inputs() -> None:
         sa.Column("sale_id", sa.Text, primary_key=True),
         sa.Column("quarter", sa.String(6), nullable=False),
         sa.Column("units", sa.BigInteger, nullable=False),
+        sa.Column("line", sa.Text, nullable=False),
+    )
+    op.create_index("ix_lines_quarter", "lines", ["quarter"])
+    op.create_table(
+        "partners",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("language", sa.Text, nullable=False),
+        sa.Column("country", sa.Text, nullable=False),
+        sa.Column("registered_on", sa.Date, nullable=False),
+        sa.Column("left_on", sa.Date),
     )
     op.create_table(
         "bank_details",
