@@ -266,6 +266,29 @@ class PayoutStatusChanged(Event, frozen=True, gc=False):
     occurred_at: datetime
 
 
+class BankDetailsChange(StrEnum):
+    """What happened to a partner's bank details."""
+
+    ENTERED = "entered"
+    """The first ones came in."""
+    CHANGED = "changed"
+    INVALID = "invalid"
+    """A bank sent money back because of them: nothing is paid there until others are entered."""
+    UNKNOWN = "UNKNOWN"
+
+
+class BankDetailsChanged(Event, frozen=True, gc=False):
+    """A partner's bank details changed. Says that, and never what they are: he is told, wherever he can be reached."""
+
+    partner_id: str
+    version: int
+    """Counts his details from 1."""
+    change: BankDetailsChange
+    usable_on: date | None
+    """First day, programme time, on which money may go there; None if it may not."""
+    occurred_at: datetime
+
+
 class Position(Event, frozen=True, gc=False):
     """How far a partition's state has come in one of its sources. Internal to the stream."""
 
@@ -303,6 +326,8 @@ def id_of(event: Event) -> str:
             return event_id(
                 "payout", event.programme_id, event.partner_id, event.quarter, event.revision, event.sequence
             )
+        case BankDetailsChanged():
+            return event_id("bank-details", event.partner_id, event.version, event.change.value)
     return event_id(type(event).__name__, msgspec.json.encode(event, order="sorted").decode())
 
 

@@ -62,6 +62,7 @@ QUARTER_CLOSES = Topic(
     "quarter-closes", "partner id", (e.QuarterClosed,), "streams", ("payout", "notification", "portal"), _KEEP
 )
 PAYOUTS = Topic("payouts", "partner id", (e.PayoutStatusChanged,), "payout", ("notification", "portal"), _KEEP)
+BANK_DETAILS = Topic("bank-details", "partner id", (e.BankDetailsChanged,), "payout", ("notification",), _KEEP)
 DEAD_LETTERS = Topic(
     "sales-dead-letters",
     "as received",
@@ -82,5 +83,6 @@ TOPICS = (
     WEEKLY_SUMMARIES,
     QUARTER_CLOSES,
     PAYOUTS,
+    BANK_DETAILS,
     DEAD_LETTERS,
 )

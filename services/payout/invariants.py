@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, String, cast, except_, func, intersect, select, union_all
 
 from services.payout import ledger
-from services.payout.tables import OPEN, State, obligations, payments, postings, runs, settlements
+from services.payout.tables import BOOKED, OPEN, State, obligations, payments, postings, runs, settlements
 
 _ACCOUNT = ledger.payable("")
 
@@ -38,7 +38,7 @@ _UNBALANCED = (
 
 _flows = union_all(
     select(obligations.c.partner_id, obligations.c.amount_minor.label("amount")),
-    select(payments.c.partner_id, (-payments.c.amount_minor).label("amount")),
+    select(payments.c.partner_id, (-payments.c.amount_minor).label("amount")).where(payments.c.state.in_(BOOKED)),
     # The liability's account is credited with what is owed and debited with what is paid.
     select(
         cast(func.substr(postings.c.account, len(_ACCOUNT) + 1), String(64)).label("partner_id"),

@@ -22,6 +22,8 @@ _PUBLISHED = {
     State.PAYABLE: PayoutStatus.PAYABLE,
     State.IN_PAYMENT: PayoutStatus.IN_PAYMENT,
     State.NETTED: PayoutStatus.NETTED,
+    State.PAID: PayoutStatus.PAID,
+    State.RETURNED: PayoutStatus.RETURNED,
 }
 
 

@@ -19,7 +19,17 @@ from services.payout.chunks import chunks
 from services.payout.obligations import Move, move
 from services.payout.pain001 import Debtor, Order, Transfer, euros, render
 from services.payout.recount import CLAWBACK
-from services.payout.tables import State, obligations, payments, run_days, run_files, runs, settlements
+from services.payout.tables import (
+    PaymentState,
+    RunState,
+    State,
+    obligations,
+    payments,
+    run_days,
+    run_files,
+    runs,
+    settlements,
+)
 from services.payout.vault import Vault
 from streams.rules.terms import Programme
 
@@ -157,7 +167,7 @@ def _store(connection: Connection, vault: Vault, run: Made, order: Order, day: d
         insert(runs).values(
             msg_id=run.msg_id,
             day=day,
-            state="released",
+            state=RunState.RELEASED,
             created_at=order.created_at,
             execution_date=order.execution_date,
             payments=run.payments,
@@ -185,6 +195,7 @@ def _pay(connection: Connection, run: Made, execution: date, now: datetime, due:
                     "bank_version": payment.details.version,
                     "amount_minor": payment.amount_minor,
                     "currency": "EUR",
+                    "state": PaymentState.RELEASED,
                 }
                 for payment in some
             ],

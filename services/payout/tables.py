@@ -39,10 +39,46 @@ class State(StrEnum):
     PAYABLE = "payable"
     IN_PAYMENT = "in_payment"
     NETTED = "netted"
+    PAID = "paid"
+    RETURNED = "returned"
 
 
-OPEN = (State.RECORDED, State.HELD, State.WAITING, State.PAYABLE)
+OPEN = (State.RECORDED, State.HELD, State.WAITING, State.PAYABLE, State.RETURNED)
 """States in which the money has not moved."""
+
+
+class RunState(StrEnum):
+    """Where a payment run stands."""
+
+    DRAFT = "draft"
+    APPROVED = "approved"
+    RELEASED = "released"
+    ACCEPTED = "accepted"
+    PARTLY = "partly"
+    REJECTED = "rejected"
+    VOID = "void"
+
+
+class PaymentState(StrEnum):
+    """Where one payment of a run stands."""
+
+    PREPARED = "prepared"
+    """In a run that is not released yet: nothing is booked."""
+    RELEASED = "released"
+    ACCEPTED = "accepted"
+    """The bank has said that it takes it; the money has not left yet."""
+    SETTLED = "settled"
+    """The account was debited."""
+    REJECTED = "rejected"
+    """The bank refused it: no money has moved."""
+    RETURNED = "returned"
+    """The money came back after it had left."""
+    VOID = "void"
+    """The run was given up before its release."""
+
+
+BOOKED = (PaymentState.RELEASED, PaymentState.ACCEPTED, PaymentState.SETTLED)
+"""States in which a payment takes from what is owed."""
 
 obligations = Table(
     "obligations",
@@ -165,6 +201,10 @@ payments = Table(
     Column("bank_version", Integer, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", String(40)),  # the bank's code, where it refused or returned it
+    Column("settled_on", Date),  # value date of the debit
+    Column("returned_on", Date),
     UniqueConstraint("msg_id", "partner_id"),
 )
 

@@ -52,6 +52,7 @@ SAMPLES: tuple[e.Event, ...] = (
         *("topseller", "P-001", "2026Q4", 1, 3, e.PayoutStatus.IN_PAYMENT, "batch", 75_000, "EUR"),
         *("RUN-2027-02-01", "E2E-1", date(2027, 2, 1), _LATER),
     ),
+    e.BankDetailsChanged("P-001", 2, e.BankDetailsChange.CHANGED, date(2027, 2, 4), _LATER),
 )
 
 

@@ -158,6 +158,10 @@ def _runs() -> None:
         sa.Column("bank_version", sa.Integer, nullable=False),
         sa.Column("amount_minor", sa.BigInteger, nullable=False),
         sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("reason", sa.String(40)),
+        sa.Column("settled_on", sa.Date),
+        sa.Column("returned_on", sa.Date),
         sa.UniqueConstraint("msg_id", "partner_id"),
     )
     op.create_table(
