@@ -12,6 +12,7 @@ group) under its name, and a row in ``COMMANDS``. Then:
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -136,6 +137,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run a command and answer its exit code; every failure is told on stderr."""
     as_json = "--json" in arguments
+    logging.lastResort = output.Murmurs()  # a process that logs configures handlers of its own
     try:
         result = typer.main.get_command(app).main(arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()

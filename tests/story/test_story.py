@@ -74,6 +74,8 @@ def _every_process_is_killed_during_the_import(staffel: Staffel) -> None:
     importing.stdin.writelines(f"{row}\n" for row in rows[len(PROCESSES) * share :])
     out, errors = importing.communicate(timeout=LONG)
     assert importing.returncode == 0, f"{out}\n{errors}"
+    assert errors.count("Kafka does not answer") <= 1, errors  # said in plain words, and not again and again
+    assert "rdkafka" not in errors
     until(staffel.is_ready, LONG, "everything is ready after the kills")
 
 
