@@ -50,6 +50,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "standing": Row("deploy.cli.data", "What a partner has sold and earned in a quarter"),
         "status": Row("deploy.cli.status", "Whether each part of the stack is up and ready"),
         "doctor": Row("deploy.cli.doctor", "Look for what is wrong and say what to do; changes nothing"),
+        "verify": Row("deploy.cli.verify", "Count all reports again and compare with what was published"),
         "check": Row("deploy.cli.data", "Check configuration and programme file, then exit"),
         "config": Row("deploy.cli.data", "Show the settings and where each value comes from"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),

@@ -43,6 +43,7 @@ def test_a_quarter_from_the_first_report_to_the_bank(tmp_path: Path) -> None:
         _bank_details_that_come_late_are_paid_late(staffel, tmp_path)
         _a_late_return_is_a_clawback(staffel)
         _nothing_was_told_twice(staffel)
+        _an_auditor_finds_nothing(staffel)
         before = _everything(staffel)
         assert staffel.down() == 0
         staffel = Staffel(tmp_path / "data", staffel.port_base, "2026-12-10T09:00:00Z")
@@ -88,6 +89,12 @@ def _standings_are_right(staffel: Staffel) -> None:
         assert (found["units"], found["tier"], found["rebate_minor"]) == right, partner_id
         assert found["phase"] == "open"
         wait = ()  # nothing was reported since
+
+
+def _an_auditor_finds_nothing(staffel: Staffel) -> None:
+    found = staffel.json("verify")
+    assert (found["differences"], found["moving"], found["forgotten"]) == ([], 0, 0)
+    assert found["compared"] >= len(UNITS)
 
 
 def _the_same_file_again_changes_nothing(staffel: Staffel, folder: Path) -> None:
