@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "verify": Row("deploy.cli.verify", "Count all reports again and compare with what was published"),
         "check": Row("deploy.cli.data", "Check configuration and programme file, then exit"),
         "config": Row("deploy.cli.data", "Show the settings and where each value comes from"),
+        "bench": Row("deploy.cli.bench", "Measure how fast this machine does the work"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
     "Data": {
