@@ -53,6 +53,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "config": Row("deploy.cli.data", "Show the settings and where each value comes from"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
+    "Pay": {
+        "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
+    },
     "Data": {
         "partners": Row("deploy.cli.data", "Import the partner registry"),
         "bank-details": Row("deploy.cli.data", "Import the partners' bank details"),
