@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -132,19 +132,19 @@ class _Application:
         fresh = self._new(by_id)
         told: defaultdict[Effect, list[Told]] = defaultdict(list)
         for row in rows:
-            one = by_id[row.end_to_end_id]
+            said_of = by_id[row.end_to_end_id]
             if row.end_to_end_id not in fresh:
                 continue
-            what, to_look_at = effect(PaymentState(row.state), one.fact)
+            what, to_look_at = effect(PaymentState(row.state), said_of.fact)
             if to_look_at:
-                self._findings.append(Finding(to_look_at, row.end_to_end_id, row.msg_id, one.place, one.reason))
+                self._findings.append(Finding(to_look_at, row.end_to_end_id, row.msg_id, said_of.place, said_of.reason))
             if what is not Effect.NOTHING:
-                told[what].append(Told(row, one.reason, _day(one.place)))
-        if Effect.SETTLE_REJECTED in told:
-            told[Effect.SETTLE_REJECTED] = self._not_paid_again(told[Effect.SETTLE_REJECTED], by_id)
+                told[what].append(Told(row, said_of.reason, _day(said_of.place)))
+        for one in self._settle_rejected(told.pop(Effect.SETTLE_REJECTED, [])):
+            place = by_id[one.id].place
+            self._findings.append(Finding(Unmatched.DEBITED_AFTER_RETRY, one.id, one.payment.msg_id, place))
         for what, some in told.items():
-            if some:
-                self._do(what, some)
+            self._do(what, some)
 
     def _do(self, what: Effect, told: Sequence[Told]) -> None:
         match what:
@@ -166,14 +166,15 @@ class _Application:
             self._became.update((_BECOMES[what], one.reason) for one in told)
             self._runs |= {one.payment.msg_id for one in told}
 
-    def _not_paid_again(self, told: Sequence[Told], said: Mapping[str, Said]) -> list[Told]:
-        again = effects.paid_again(self._connection, [one.id for one in told])
-        self._findings += [
-            Finding(Unmatched.DEBITED_AFTER_RETRY, one.id, one.payment.msg_id, said[one.id].place)
-            for one in told
-            if one.id in again
-        ]
-        return [one for one in told if one.id not in again]
+    def _settle_rejected(self, told: Sequence[Told]) -> Sequence[Told]:
+        """Settle these, one after the other: two may cover the same. Answers those of which it can't be."""
+        again = []
+        for one in told:
+            if effects.paid_again(self._connection, one.id):
+                again.append(one)
+            else:
+                self._do(Effect.SETTLE_REJECTED, [one])
+        return again
 
     def _settle_after_all(self) -> None:
         """A payment was debited after it had been refused and made again, and the second one has failed now.
@@ -181,11 +182,10 @@ class _Application:
         The first one paid, then; or a third would be made.
         """
         rows = refused_and_debited(self._connection)
-        again = effects.paid_again(self._connection, [row.end_to_end_id for row in rows]) if rows else set()
-        told = [Told(row, None, row.valued_on or row.booked_on) for row in rows if row.end_to_end_id not in again]
-        if told:
-            self._do(Effect.SETTLE_REJECTED, told)
-            for row in (one.payment for one in told):
+        told = [Told(row, None, row.valued_on or row.booked_on) for row in rows]
+        still = {one.id for one in self._settle_rejected(told)}
+        for row in rows:
+            if row.end_to_end_id not in still:
                 close(self._connection, row.id, "the payment that was made instead has failed", self._at)
 
     def _new(self, said: dict[str, Said]) -> set[str]:

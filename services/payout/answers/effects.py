@@ -53,7 +53,7 @@ def settle(connection: Connection, told: Sequence[Told], at: datetime) -> None:
 
 
 def settle_rejected(connection: Connection, told: Sequence[Told], at: datetime) -> None:
-    """The account was debited although the bank had refused them. None of them may be among ``paid_again``."""
+    """The account was debited although the bank had refused them. None may be ``paid_again``."""
     ledger.book(connection, [_settled(t, ledger.payable(t.payment.partner_id)) for t in told], at)
     _change(connection, told, PaymentState.SETTLED)
     ids = [t.id for t in told]
@@ -64,21 +64,21 @@ def settle_rejected(connection: Connection, told: Sequence[Told], at: datetime) 
     _pay(connection, told, at)
 
 
-def paid_again(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these rejected payments cover something that has been paid or set off since."""
+def paid_again(connection: Connection, end_to_end_id: str) -> bool:
+    """Whether something that a rejected payment covers has been paid or set off since."""
     other = settlements.alias()
     elsewhere = (
-        select(settlements.c.end_to_end_id)
+        select(settlements.c.obligation_id)
         .join(other, other.c.obligation_id == settlements.c.obligation_id)
         .join(payments, payments.c.end_to_end_id == other.c.end_to_end_id)
-        .where(settlements.c.end_to_end_id.in_(ids), other.c.active, payments.c.state.in_(BOOKED))
+        .where(settlements.c.end_to_end_id == end_to_end_id, other.c.active, payments.c.state.in_(BOOKED))
     )
     gone = (
-        select(settlements.c.end_to_end_id)
+        select(settlements.c.obligation_id)
         .join(obligations, obligations.c.id == settlements.c.obligation_id)
-        .where(settlements.c.end_to_end_id.in_(ids), obligations.c.state.not_in(OPEN))
+        .where(settlements.c.end_to_end_id == end_to_end_id, obligations.c.state.not_in(OPEN))
     )
-    return set(connection.execute(elsewhere.union(gone)).scalars())
+    return connection.execute(elsewhere.union(gone)).first() is not None
 
 
 def date_debit(connection: Connection, told: Sequence[Told]) -> None:

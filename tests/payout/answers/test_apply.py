@@ -325,6 +325,24 @@ def test_if_the_second_payment_fails_the_debited_first_one_has_paid(office: Offi
     assert sound(office) == []
 
 
+def test_of_two_refused_attempts_that_were_both_debited_one_has_paid(office: Office) -> None:
+    first = paid(office, "P1")["P1"]
+    says(office, report(run_id(office), "RJCT", "AM04"))
+    office.recount()
+    made = office.pay(next_bank_day(FRIDAY))
+    assert made is not None
+    says(office, report(made.msg_id, "RJCT", "AM04", message_id="PSR-2"))
+    second = ids_of(office)["P1"]
+    says(office, statement([Movement(first), Movement(second)]))
+    assert balances(office) == {"asset:bank": -75_000, "expense:rebate": EXPENSE}
+    assert sorted(why for why, _ in unmatched(office)) == [
+        "debited-after-retry",
+        "rejected-and-debited",
+        "rejected-and-debited",
+    ]
+    assert sound(office) == []
+
+
 @pytest.mark.parametrize("code", ["DUPL", "AM05"])
 def test_a_file_that_the_bank_has_had_before_is_not_rejected(office: Office, code: str) -> None:
     id_ = paid(office, "P1")["P1"]
