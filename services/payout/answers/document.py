@@ -24,7 +24,7 @@ _MARKS_MAX = 2_500_000
 _DEPTH_MAX = 40
 _ENCODINGS = ("UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ISO-8859-1", "ISO-8859-15", "WINDOWS-1252")
 _TOO_DEEP = etree.XPath("boolean(" + "/*" * (_DEPTH_MAX + 1) + ")")
-_AMOUNT = re.compile(r"\+?(\d{1,13})(?:\.(\d{0,5}))?")
+_AMOUNT = re.compile(r"\+?(\d{1,13})(?:\.(\d{0,5}))?", re.ASCII)
 _CODE = re.compile("[A-Z0-9]{4}")
 OTHER = "other"
 """Stands for a code that the bank did not give or that is none of ISO's form."""
