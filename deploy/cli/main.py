@@ -56,6 +56,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "bench": Row("deploy.cli.bench", "Measure how fast this machine does the work"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
+    "Pay": {
+        "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
+    },
     "Data": {
         "partners": Row("deploy.cli.data", "Import the partner registry"),
         "bank-details": Row("deploy.cli.data", "Import the partners' bank details"),

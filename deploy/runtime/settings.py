@@ -61,6 +61,8 @@ class Settings:
     payout_db_url: str = setting("", "The same for payout", secret=True)
     public_url: str = setting("", "Address under which partners reach the portal (empty: this machine)")
     payments: str = setting("", "Folder for payment files (empty: DATA/payments)")
+    bank_answers: str = setting("", "Folder that the bank's answers are read from (empty: DATA/bank)")
+    bank_silence_hours: int = setting(24, "Hours of bank days after which a bank that says nothing is told of")
     topic_prefix: str = setting("staffel.", "Put before every topic's name")
     partitions: int = setting(4, "Partitions of each topic; can't be changed once they exist")
     app_id: str = setting("staffel", "Name of the stream's consumer group and of its transactions")
@@ -167,6 +169,7 @@ def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
         "smtp_url": f"smtp://127.0.0.1:{base + Port.SMTP}",
         "public_url": f"http://127.0.0.1:{base + Port.PORTAL}",
         "payments": str(data / "payments"),
+        "bank_answers": str(data / "bank"),
         **{f"{service}_db_url": f"sqlite:///{data / service}.db" for service in ("portal", "notification", "payout")},
     }
     for name, value in derived.items():

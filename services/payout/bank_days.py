@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 import holidays
 
 _CLOSED = holidays.financial_holidays("XECB")
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 
 
 def is_bank_day(day: date) -> bool:
@@ -21,6 +22,17 @@ def next_bank_day(day: date) -> date:
     while not is_bank_day(day):
         day += _DAY
     return day
+
+
+def bank_hours(since: datetime, now: datetime) -> float:
+    """Hours of bank days between two moments in one zone: time in which a bank might have answered."""
+    total, start = timedelta(), since
+    while start < now:
+        end = min(now, datetime.combine(start.date() + _DAY, time(), start.tzinfo))
+        if is_bank_day(start.date()):
+            total += end - start
+        start = end
+    return total / _HOUR
 
 
 def latest_run_day(local: datetime, hour: int) -> date:

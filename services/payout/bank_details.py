@@ -23,7 +23,8 @@ from sqlalchemy import Connection, Engine, Select, func, insert, select
 
 from deploy.runtime.settings import Settings
 from schemas.values import PARTNER_ID
-from services.payout.tables import bank_details, checks
+from services.kit.database import upsert
+from services.payout.tables import bank_details, bank_details_invalid, checks
 from services.payout.vault import Vault, open_vault
 
 HOLDER_LENGTH_MAX = 140
@@ -123,6 +124,15 @@ def current(connection: Connection, vault: Vault, partner_ids: Sequence[str]) ->
 def in_sepa(connection: Connection, partner_ids: Sequence[str]) -> Mapping[str, bool]:
     """For each of these partners with details, whether his account can be paid by SEPA."""
     return {row.partner_id: row.sepa for row in connection.execute(_latest(partner_ids))}
+
+
+def invalidate(connection: Connection, partner_id: str, version: int, reason: str, at: datetime) -> None:
+    """Note that the bank could not pay to this version of a partner's details. The first reason stands."""
+    connection.execute(
+        upsert(bank_details_invalid, connection.engine)
+        .values(partner_id=partner_id, version=version, reason=reason, at=at)
+        .on_conflict_do_nothing()
+    )
 
 
 def _latest(partner_ids: Sequence[str]) -> Select[Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, String, cast, except_, func, intersect, select, union_all
+from sqlalchemy import Connection, String, cast, except_, func, intersect, literal, select, union_all
 
 from services.payout import ledger
-from services.payout.tables import BOOKED, OPEN, State, obligations, payments, postings, runs, settlements
+from services.payout.tables import BOOKED, OPEN, PaymentState, State, obligations, payments, postings, runs, settlements
 
 _ACCOUNT = ledger.payable("")
 
@@ -23,6 +23,7 @@ def violations(connection: Connection) -> list[str]:
         ("payments that are not the sum of what they cover", _PAYMENT_DIFFERS),
         ("runs that are not the sum of their payments", _RUN_DIFFERS),
         ("obligations whose state and settlement contradict each other", _STATE_DIFFERS),
+        ("currencies in which the bank's accounts are not what payments took and moved", _BANK_DIFFERS),
     ):
         count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
         if count:
@@ -68,6 +69,25 @@ _RUN_DIFFERS = (
 # As sets: asking for each obligation on its own takes minutes on SQLite.
 _settled = select(settlements.c.obligation_id).where(settlements.c.active.is_(True))
 _STATE_DIFFERS = union_all(
-    select(except_(select(obligations.c.id).where(obligations.c.state == State.IN_PAYMENT), _settled).subquery()),
+    select(
+        except_(
+            select(obligations.c.id).where(obligations.c.state.in_((State.IN_PAYMENT, State.PAID))), _settled
+        ).subquery()
+    ),
     select(intersect(select(obligations.c.id).where(obligations.c.state.in_(OPEN)), _settled).subquery()),
+)
+
+_bank = union_all(
+    select(postings.c.account, postings.c.currency, postings.c.amount_minor.label("amount")).where(
+        postings.c.account.in_((ledger.IN_TRANSIT, ledger.BANK))
+    ),
+    select(literal(ledger.IN_TRANSIT), payments.c.currency, payments.c.amount_minor).where(
+        payments.c.state.in_((PaymentState.RELEASED, PaymentState.ACCEPTED))
+    ),
+    select(literal(ledger.BANK), payments.c.currency, payments.c.amount_minor).where(
+        payments.c.state == PaymentState.SETTLED
+    ),
+).subquery()
+_BANK_DIFFERS = (
+    select(_bank.c.currency).group_by(_bank.c.account, _bank.c.currency).having(func.sum(_bank.c.amount) != 0)
 )

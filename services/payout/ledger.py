@@ -21,6 +21,7 @@ from services.payout.tables import journals, postings
 
 EXPENSE = "expense:rebate"
 IN_TRANSIT = "asset:bank:in_transit"
+BANK = "asset:bank"
 _PAYABLE = "liability:payable:"
 
 
@@ -92,6 +93,19 @@ def book(connection: Connection, entries: Sequence[Journal], at: datetime) -> in
         )
         booked += len(fresh)
     return booked
+
+
+def reverse(connection: Connection, key: str, new_key: str, at: datetime) -> None:
+    """Take a journal back by one with the opposite postings. Raises LookupError if there is none of this key."""
+    booked = connection.execute(
+        select(postings.c.account, postings.c.amount_minor, postings.c.currency)
+        .where(postings.c.journal == key)
+        .order_by(postings.c.position)
+    ).all()
+    if not booked:
+        raise LookupError(f"the ledger holds no {key}")
+    opposite = tuple(Posting(account, -amount_minor, currency) for account, amount_minor, currency in booked)
+    book(connection, [Journal(new_key, opposite)], at)
 
 
 def trial_balance(connection: Connection) -> dict[str, int]:

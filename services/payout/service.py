@@ -19,6 +19,9 @@ from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
 from services.payout import files, invariants, lines, metrics, obligations, partners, past, recount, runs
+from services.payout.answers import metrics as answers
+from services.payout.answers.apply import told
+from services.payout.answers.folder import Folder
 from services.payout.bank_days import latest_run_day
 from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
@@ -47,6 +50,7 @@ class Payout:
         self._vault = open_vault(process.settings)
         self._debtor = debtor(process.settings)
         self._folder = Path(process.settings.payments)
+        self._answers = Folder(Path(process.settings.bank_answers))
         self._missing = past.missing(engine, process.settings, process.codec)
         self._violations: list[str] = []
         with engine.begin() as connection:
@@ -74,6 +78,7 @@ class Payout:
     def step(self) -> None:
         """One turn of the loop."""
         self._reader.step()
+        self._read_answers()
         self._recount_and_pay()
         self._relay.step()
         if time.monotonic() - self._looked > _LOOK_SECONDS:
@@ -85,6 +90,19 @@ class Payout:
         self._reader.close()
         self._watermark.close()
         self._engine.dispose()
+
+    def _read_answers(self) -> None:
+        if self._missing:
+            return  # they may speak of runs that this database has forgotten
+        for found in self._answers.look(self._engine, self._vault, self._clock.now(), time.monotonic()):
+            if found.outcome is None:
+                answers.FILES.labels("unknown", "refused").inc()
+                self._log.error("a file from the bank was refused", file=found.name, reason=found.why)
+            else:
+                answers.count(found.outcome)
+                self._log.info("the bank's answer was read", file=found.name, **told(found.outcome))
+            if found.left:
+                self._log.error("a file from the bank can't be moved away", file=found.name, reason=found.left)
 
     def _recount_and_pay(self) -> None:
         if self._mark is None:
@@ -134,6 +152,13 @@ class Payout:
         with self._engine.begin() as connection:
             obligations.look_again_at_all(connection, recount.CLOSED_TOO_EARLY)
             metrics.measure(connection, self._clock.now().timestamp(), self._clock.rate)
+            answers.measure(
+                connection,
+                self._answers.path,
+                self._programme.zone,
+                self._clock.now(),
+                self._settings.bank_silence_hours,
+            )
         try:
             measure_lag(self._reader, self._settings)
         except KafkaException as error:

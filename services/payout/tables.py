@@ -238,5 +238,82 @@ outbox = Table(
     ),
 )
 
-APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+# What the bank says: each file of it, the movements of our payments it speaks of, what fits nothing, its statements.
+bank_files = Table(
+    "bank_files",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("message_id", String(35), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # the bytes, encrypted: they hold names and IBANs
+    Column("read_at", Instant, nullable=False),
+)
+
+bank_mentions = Table(
+    "bank_mentions",
+    metadata,
+    Column("kind", String(12), primary_key=True),
+    Column("account", String(16), primary_key=True),
+    Column("statement_id", String(35), primary_key=True),
+    Column("position", String(20), primary_key=True),
+    Column("end_to_end_id", String(35), ForeignKey("payments.end_to_end_id"), primary_key=True),
+    Column("debit", Boolean, nullable=False),
+    Column("reference", String(35), nullable=False),
+    Column("booked_on", Date),
+    Column("times", Integer, nullable=False),  # which debit, or return, of the payment it is; only the first is right
+    Index("ix_bank_mentions_end_to_end_id", "end_to_end_id"),
+)
+
+bank_unmatched = Table(
+    "bank_unmatched",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),  # the same said again is the same row
+    Column("reason", String(24), nullable=False),
+    Column("sha256", String(64), ForeignKey("bank_files.sha256"), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("account", String(16)),
+    Column("statement_id", String(35)),
+    Column("position", String(20)),
+    Column("end_to_end_id", String(35), nullable=False),  # empty, or of our form
+    Column("msg_id", String(35), nullable=False),  # likewise
+    Column("debit", Boolean),
+    Column("amount_minor", BigInteger),
+    Column("currency", String(3)),
+    Column("booked_on", Date),
+    Column("valued_on", Date),
+    Column("reference", String(35)),
+    Column("code", String(5)),  # what the bank gave as status or reason
+    Column("seen_at", Instant, nullable=False),
+    Column("cleared_at", Instant),
+    Column("because", Text),
+)
+
+bank_statements = Table(
+    "bank_statements",
+    metadata,
+    Column("account", String(16), primary_key=True),
+    Column("statement_id", String(35), primary_key=True),
+    Column("sequence", BigInteger),
+    Column("day", Date),
+    Column("opening_minor", BigInteger),
+    Column("closing_minor", BigInteger),
+    Column("net_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("read_at", Instant, nullable=False),
+    Column("cleared_at", Instant),
+    Column("because", Text),
+)
+
+bank_details_invalid = Table(
+    "bank_details_invalid",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("reason", String(40), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "bank_files")
 """Tables whose rows a trigger keeps from being changed or deleted."""

@@ -8,7 +8,7 @@ down_revision = None
 
 _INSTANT = sa.DateTime(timezone=True)
 _COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "bank_files")
 
 
 def upgrade() -> None:
@@ -19,6 +19,7 @@ def upgrade() -> None:
     _inputs()
     _runs()
     _outbox()
+    _bank()
     for table in _APPEND_ONLY:
         _forbid_changes(table)
 
@@ -194,6 +195,75 @@ def _outbox() -> None:
         ["id"],
         sqlite_where=sa.text("sent_at IS NULL"),
         postgresql_where=sa.text("sent_at IS NULL"),
+    )
+
+
+def _bank() -> None:
+    op.create_table(
+        "bank_files",
+        sa.Column("sha256", sa.String(64), primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("kind", sa.String(12), nullable=False),
+        sa.Column("message_id", sa.String(35), nullable=False),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
+        sa.Column("read_at", _INSTANT, nullable=False),
+    )
+    op.create_table(
+        "bank_mentions",
+        sa.Column("kind", sa.String(12), primary_key=True),
+        sa.Column("account", sa.String(16), primary_key=True),
+        sa.Column("statement_id", sa.String(35), primary_key=True),
+        sa.Column("position", sa.String(20), primary_key=True),
+        sa.Column("end_to_end_id", sa.String(35), sa.ForeignKey("payments.end_to_end_id"), primary_key=True),
+        sa.Column("debit", sa.Boolean, nullable=False),
+        sa.Column("reference", sa.String(35), nullable=False),
+        sa.Column("booked_on", sa.Date),
+        sa.Column("times", sa.Integer, nullable=False),
+    )
+    op.create_index("ix_bank_mentions_end_to_end_id", "bank_mentions", ["end_to_end_id"])
+    op.create_table(
+        "bank_unmatched",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("key", sa.Text, nullable=False, unique=True),
+        sa.Column("reason", sa.String(24), nullable=False),
+        sa.Column("sha256", sa.String(64), sa.ForeignKey("bank_files.sha256"), nullable=False),
+        sa.Column("kind", sa.String(12), nullable=False),
+        sa.Column("account", sa.String(16)),
+        sa.Column("statement_id", sa.String(35)),
+        sa.Column("position", sa.String(20)),
+        sa.Column("end_to_end_id", sa.String(35), nullable=False),
+        sa.Column("msg_id", sa.String(35), nullable=False),
+        sa.Column("debit", sa.Boolean),
+        sa.Column("amount_minor", sa.BigInteger),
+        sa.Column("currency", sa.String(3)),
+        sa.Column("booked_on", sa.Date),
+        sa.Column("valued_on", sa.Date),
+        sa.Column("reference", sa.String(35)),
+        sa.Column("code", sa.String(5)),
+        sa.Column("seen_at", _INSTANT, nullable=False),
+        sa.Column("cleared_at", _INSTANT),
+        sa.Column("because", sa.Text),
+    )
+    op.create_table(
+        "bank_statements",
+        sa.Column("account", sa.String(16), primary_key=True),
+        sa.Column("statement_id", sa.String(35), primary_key=True),
+        sa.Column("sequence", sa.BigInteger),
+        sa.Column("day", sa.Date),
+        sa.Column("opening_minor", sa.BigInteger),
+        sa.Column("closing_minor", sa.BigInteger),
+        sa.Column("net_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("read_at", _INSTANT, nullable=False),
+        sa.Column("cleared_at", _INSTANT),
+        sa.Column("because", sa.Text),
+    )
+    op.create_table(
+        "bank_details_invalid",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("reason", sa.String(40), nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
     )
 
 
