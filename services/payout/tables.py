@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -98,6 +99,7 @@ obligations = Table(
     Column("state", String(12), nullable=False),
     Column("reason", String(40)),
     Column("sequence", Integer, nullable=False),  # number of the latest status published
+    Column("since", Instant, nullable=False),  # when it came into this state, for this reason
     UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     Index("ix_obligations_partner_id", "partner_id"),
     Index("ix_obligations_state", "state"),
@@ -129,6 +131,7 @@ lines = Table(
     Column("sale_id", Text, primary_key=True),
     Column("quarter", String(6), nullable=False),
     Column("units", BigInteger, nullable=False),
+    Column("sold_on", Date),  # empty while only a return is known
     Column("line", Text, nullable=False),  # the whole SaleLine as JSON: what a number is explained with
     Index("ix_lines_quarter", "quarter"),
 )
@@ -149,10 +152,13 @@ bank_details = Table(
     metadata,
     Column("partner_id", String(64), primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),  # holder and IBAN, encrypted
+    Column("sealed", LargeBinary, nullable=False),  # holder, IBAN, BIC, town and country, encrypted
     Column("masked", String(12), nullable=False),
     Column("sepa", Boolean, nullable=False),
     Column("entered_at", Instant, nullable=False),
+    Column("entered_by", Text, nullable=False),  # empty: nobody said
+    Column("source", String(10), nullable=False),
+    Column("usable_on", Date, nullable=False),  # first day, programme time, on which money may go there
 )
 
 checks = Table(
@@ -227,7 +233,8 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", _Counter, primary_key=True),
-    Column("event", Text, nullable=False),  # a PayoutStatusChanged as JSON
+    Column("topic", String(40), nullable=False),
+    Column("event", Text, nullable=False),  # as JSON
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
     Index(
@@ -238,5 +245,43 @@ outbox = Table(
     ),
 )
 
-APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+bank_details_invalid = Table(
+    "bank_details_invalid",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("reason", String(40), nullable=False),  # the bank's code
+    Column("at", Instant, nullable=False),
+    ForeignKeyConstraint(["partner_id", "version"], ["bank_details.partner_id", "bank_details.version"]),
+)
+
+partner_blocks = Table(
+    "partner_blocks",
+    metadata,
+    Column("id", _Counter, primary_key=True),  # a partner's latest row counts
+    Column("partner_id", String(64), nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_partner_blocks_partner_id", "partner_id"),
+)
+
+hold_lifts = Table(
+    "hold_lifts",
+    metadata,
+    Column("obligation_id", Text, ForeignKey("obligations.id"), primary_key=True),
+    Column("reason", String(40), primary_key=True),
+    Column("facts", String(64), primary_key=True),  # hash of what was seen: with other facts it is held again
+    Column("note", Text, nullable=False),
+    Column("lifted_by", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+APPEND_ONLY = (
+    *("journals", "postings", "run_files", "bank_details"),
+    *("bank_details_invalid", "partner_blocks", "hold_lifts"),
+)
 """Tables whose rows a trigger keeps from being changed or deleted."""
+SEALED = ("run_files", "bank_details")
+"""Of these, what one key sealed may be replaced by what another key sealed, and nothing else may change."""

@@ -8,7 +8,9 @@ down_revision = None
 
 _INSTANT = sa.DateTime(timezone=True)
 _COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+_APPEND_ONLY = ("journals", "postings", "bank_details_invalid", "partner_blocks", "hold_lifts")
+_SEALED = ("run_files", "bank_details")
+_KEY_ID_BYTES = 8
 
 
 def upgrade() -> None:
@@ -19,8 +21,11 @@ def upgrade() -> None:
     _inputs()
     _runs()
     _outbox()
+    _holds()
     for table in _APPEND_ONLY:
         _forbid_changes(table)
+    for table in _SEALED:
+        _allow_resealing_only(table)
 
 
 def _consumer() -> None:
@@ -66,6 +71,7 @@ def _obligations() -> None:
         sa.Column("state", sa.String(12), nullable=False),
         sa.Column("reason", sa.String(40)),
         sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("since", _INSTANT, nullable=False),
         sa.UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     )
     op.create_index("ix_obligations_partner_id", "obligations", ["partner_id"])
@@ -97,6 +103,7 @@ def _inputs() -> None:
         sa.Column("sale_id", sa.Text, primary_key=True),
         sa.Column("quarter", sa.String(6), nullable=False),
         sa.Column("units", sa.BigInteger, nullable=False),
+        sa.Column("sold_on", sa.Date),
         sa.Column("line", sa.Text, nullable=False),
     )
     op.create_index("ix_lines_quarter", "lines", ["quarter"])
@@ -117,6 +124,9 @@ def _inputs() -> None:
         sa.Column("masked", sa.String(12), nullable=False),
         sa.Column("sepa", sa.Boolean, nullable=False),
         sa.Column("entered_at", _INSTANT, nullable=False),
+        sa.Column("entered_by", sa.Text, nullable=False),
+        sa.Column("source", sa.String(10), nullable=False),
+        sa.Column("usable_on", sa.Date, nullable=False),
     )
     op.create_table(
         "checks",
@@ -184,6 +194,7 @@ def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("topic", sa.String(40), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("sent_at", _INSTANT),
@@ -195,6 +206,61 @@ def _outbox() -> None:
         sqlite_where=sa.text("sent_at IS NULL"),
         postgresql_where=sa.text("sent_at IS NULL"),
     )
+
+
+def _holds() -> None:
+    op.create_table(
+        "bank_details_invalid",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("reason", sa.String(40), nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
+        sa.ForeignKeyConstraint(["partner_id", "version"], ["bank_details.partner_id", "bank_details.version"]),
+    )
+    op.create_table(
+        "partner_blocks",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("partner_id", sa.String(64), nullable=False),
+        sa.Column("blocked", sa.Boolean, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("decided_by", sa.Text, nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
+    )
+    op.create_index("ix_partner_blocks_partner_id", "partner_blocks", ["partner_id"])
+    op.create_table(
+        "hold_lifts",
+        sa.Column("obligation_id", sa.Text, sa.ForeignKey("obligations.id"), primary_key=True),
+        sa.Column("reason", sa.String(40), primary_key=True),
+        sa.Column("facts", sa.String(64), primary_key=True),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("lifted_by", sa.Text, nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
+    )
+
+
+def _allow_resealing_only(table: str) -> None:
+    """Like ``_forbid_changes``, but the sealed bytes may be replaced by others that begin with another key's id."""
+    message = f"{table} is append-only"
+    columns = sa.inspect(op.get_bind()).get_columns(table)
+    others = ", ".join(column["name"] for column in columns if column["name"] != "sealed")
+    same_key = f"substr(NEW.sealed, 1, {_KEY_ID_BYTES}) = substr(OLD.sealed, 1, {_KEY_ID_BYTES})"
+    if op.get_bind().dialect.name == "sqlite":
+        for name, action in (
+            ("update", f"UPDATE OF {others} ON {table}"),
+            ("reseal", f"UPDATE OF sealed ON {table} WHEN {same_key}"),
+            ("delete", f"DELETE ON {table}"),
+        ):
+            op.execute(f"CREATE TRIGGER {table}_no_{name} BEFORE {action} BEGIN SELECT RAISE(ABORT, '{message}'); END")
+        return
+    op.execute(
+        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
+    )
+    for name, action in (
+        ("no_update", f"UPDATE OF {others} OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"),
+        ("no_reseal", f"UPDATE OF sealed ON {table} FOR EACH ROW WHEN ({same_key})"),
+    ):
+        op.execute(f"CREATE TRIGGER {table}_{name} BEFORE {action} EXECUTE FUNCTION {table}_append_only()")
 
 
 def _forbid_changes(table: str) -> None:
