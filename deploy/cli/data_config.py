@@ -46,6 +46,7 @@ def check(loaded: Loaded, as_json: JsonFlag = False) -> None:
         "databases": _databases,
         "mail": _mail,
         "account": _account,
+        "payout": _payout,
         "topics": _topics,
     }
     found = {name: look(loaded.settings) for name, look in checks.items()}
@@ -135,6 +136,16 @@ def _account(settings: Settings) -> str:
     except SchwiftyException as error:
         raise UsageError(f"debtor_iban is not an IBAN: {error}") from None
     return f"payments leave {iban.country_code}…{iban.compact[-4:]} of {settings.debtor_name}"
+
+
+def _payout(settings: Settings) -> str:
+    from services.payout.vault import keys_in
+
+    for name in ("bank_details_days", "bank_details_days_first", "anomaly_factor", "anomaly_last_days_percent"):
+        if getattr(settings, name) < 0:
+            raise UsageError(f"{name} can't be {getattr(settings, name):g}", "0 turns it off")
+    keys = len(keys_in(settings.bank_key)) if settings.bank_key else 1
+    return f"bank details lie under {keys} key(s), changed ones wait {settings.bank_details_days} bank days"
 
 
 def _topics(settings: Settings) -> str:

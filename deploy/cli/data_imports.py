@@ -1,10 +1,10 @@
-"""``partners import``, ``bank-details import`` and ``sales import``."""
+"""``partners import`` and ``sales import``, and how every import tells what becomes of its rows."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -19,13 +19,11 @@ from deploy.runtime.errors import Exit
 from deploy.runtime.settings import Loaded
 
 if TYPE_CHECKING:
-    from services.intake.bank import Kept
     from services.intake.csvfile import Refusal
     from services.intake.importing import Request, Summary
-    from services.intake.rows import BankDetails
 
 REFUSALS_SHOWN = 200
-_EXITS = (Exit.REFUSED, Exit.NOT_READY)
+IMPORT_EXITS = (Exit.REFUSED, Exit.NOT_READY)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="CSV in UTF-8, with , or ; between cells; - is stdin.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what the real run would do, and do nothing.")]
@@ -41,14 +39,12 @@ SummaryJson = Annotated[bool, typer.Option("--json", help="Print the summary as 
 
 app = typer.Typer(rich_markup_mode=None)
 partners = typer.Typer(rich_markup_mode=None, help="Import the partner registry.")
-bank_details = typer.Typer(rich_markup_mode=None, help="Import the partners' bank details.")
 sales = typer.Typer(rich_markup_mode=None, help="Import reports of sales and returns.")
 app.add_typer(partners, name="partners")
-app.add_typer(bank_details, name="bank-details")
 app.add_typer(sales, name="sales")
 
 
-@partners.command("import", epilog=ending("./staffel partners import partners.csv", exits=_EXITS))
+@partners.command("import", epilog=ending("./staffel partners import partners.csv", exits=IMPORT_EXITS))
 @takes_settings("data", "port_base")
 def import_partners(
     loaded: Loaded, file: File, dry_run: DryRun = False, rejects: RejectsFile = None, as_json: SummaryJson = False
@@ -61,31 +57,7 @@ def import_partners(
     from services.intake import partners as intake
 
     settings = loaded.settings
-    _run(file, dry_run, rejects, as_json, lambda r: intake.import_partners(settings, open_clock(settings), r))
-
-
-@bank_details.command("import", epilog=ending("./staffel bank-details import bank.csv", exits=_EXITS))
-@takes_settings("data", "port_base")
-def import_bank_details(
-    loaded: Loaded, file: File, dry_run: DryRun = False, rejects: RejectsFile = None, as_json: SummaryJson = False
-) -> None:
-    """Enter the accounts that rebates are paid to: into payout's database, encrypted, and nowhere else.
-
-    Columns: partner_id,account_holder,iban. Rebates that waited for them become payable.
-    """
-    from services.intake import bank
-    from services.payout import bank_details as payout
-    from services.payout.database import open_database
-
-    settings = loaded.settings
-
-    def keep(rows: Sequence[BankDetails]) -> Iterator[Kept]:
-        entered = [payout.Row(*row) for row in rows]
-        now = open_clock(settings).now()
-        for outcome in payout.import_rows(open_database(settings), settings, entered, now, dry_run):
-            yield bank.Kept(*outcome)
-
-    _run(file, dry_run, rejects, as_json, lambda request: bank.import_bank_details(request, keep))
+    run_import(file, dry_run, rejects, as_json, lambda r: intake.import_partners(settings, open_clock(settings), r))
 
 
 @sales.command(
@@ -94,7 +66,7 @@ def import_bank_details(
         "./staffel sales import report.csv --rejects refused.csv",
         "./staffel sales import report.csv --dry-run",
         "zcat report.csv.gz | ./staffel sales import -",
-        exits=_EXITS,
+        exits=IMPORT_EXITS,
     ),
 )
 @takes_settings("data", "port_base")
@@ -110,10 +82,13 @@ def import_sales(
     from services.intake import sales as intake
 
     settings = loaded.settings
-    _run(file, dry_run, rejects, as_json, lambda r: intake.import_sales(settings, open_clock(settings), r))
+    run_import(file, dry_run, rejects, as_json, lambda r: intake.import_sales(settings, open_clock(settings), r))
 
 
-def _run(file: str, dry_run: bool, rejects: Path | None, as_json: bool, work: Callable[[Request], Summary]) -> None:
+def run_import(
+    file: str, dry_run: bool, rejects: Path | None, as_json: bool, work: Callable[[Request], Summary]
+) -> None:
+    """Import a file and tell how it went. Ends with REFUSED if rows were refused."""
     from services.intake.importing import Request
 
     try:

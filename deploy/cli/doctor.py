@@ -16,7 +16,7 @@ from deploy.cli import output
 from deploy.cli.options import JsonFlag, takes_settings
 from deploy.cli.output import ending
 from deploy.runtime import kafka
-from deploy.runtime.errors import Exit, StaffelError
+from deploy.runtime.errors import Exit, NotReady, StaffelError
 from deploy.runtime.settings import Loaded, Port, Settings
 
 app = typer.Typer(rich_markup_mode=None)
@@ -85,6 +85,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
         yield finding
     for service in ("portal", "notification", "payout"):
         yield _database(service, getattr(settings, f"{service}_db_url"))
+    yield _keys(settings)
     if reachable["kafka"]:
         topics = _topics(settings)
         yield topics
@@ -185,6 +186,33 @@ def _database(service: str, url: str) -> Finding:
     if said == "ok":
         return Finding(what, PASS, f"{path} is sound")
     return Finding(what, FAIL, f"{path}: {said}", "put it aside and restore a backup, or let it be made anew")
+
+
+def _keys(settings: Settings) -> Finding:
+    """Whether a key is there for each sealed row. The keys' ids are compared, nothing is opened."""
+    from services.payout import resealing
+    from services.payout.database import look_into_database
+    from services.payout.vault import Vault, keys_in
+
+    made = settings.data / "secrets" / "bank_key"  # not by ``secret``, which would make it
+    text = settings.bank_key or (made.read_text("utf-8") if made.exists() else "")
+    try:
+        vault = Vault(*keys_in(text)) if text else None
+        with look_into_database(settings).connect() as connection:
+            ids = (vault.key_id, vault.key_ids) if vault else (b"", frozenset[bytes]())
+            found = resealing.census(connection, *ids)
+    except NotReady:
+        return Finding("bank key", PASS, "nothing is sealed yet")
+    except StaffelError as error:
+        return Finding("bank key", FAIL, error.message, error.hint)
+    if found.unknown:
+        text = f"{found.unknown:,} sealed bank details and payment files are opened by no key"
+        hint = "put the key that is missing behind the first one in STAFFEL_BANK_KEY, with a comma"
+        return Finding("bank key", FAIL, text, hint)
+    if found.other:
+        text = f"{found.other:,} of {found.first + found.other:,} sealed rows still need an older key"
+        return Finding("bank key", WARN, text, "./staffel bank-details reseal, then drop the older key")
+    return Finding("bank key", PASS, f"opens all {found.first:,} sealed bank details and payment files")
 
 
 def _ask_server(url: str) -> str:

@@ -58,10 +58,13 @@ COMMANDS: dict[str, dict[str, Row]] = {
     },
     "Pay": {
         "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
+        "holds": Row("deploy.cli.holds", "What holds up payments; block a partner, let a checked payment go"),
     },
     "Data": {
         "partners": Row("deploy.cli.data", "Import the partner registry"),
-        "bank-details": Row("deploy.cli.data", "Import the partners' bank details"),
+        "bank-details": Row(
+            "deploy.cli.data", "Import the partners' bank details, see who changed them, change their key"
+        ),
         "sales": Row("deploy.cli.data", "Import reports of sales and returns"),
         "sell": Row("deploy.cli.data", "Send one sale by hand"),
         "take-back": Row("deploy.cli.data", "Send one return by hand"),

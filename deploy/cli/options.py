@@ -11,9 +11,13 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from deploy.runtime.errors import UsageError
 from deploy.runtime.settings import Loaded, Settings, load
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+By = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who you are: it is recorded [default: STAFFEL_OPERATOR].")
+]
 
 _SHOWN = ("data", "port_base", "programme", "clock", "clock_rate")
 _KINDS = {Path: Optional[Path], int: Optional[int], float: Optional[float]}  # noqa: UP045  # typer reads these
@@ -44,6 +48,14 @@ def takes_settings(*shown: str) -> Callable[[Callable[..., None]], Callable[...,
         return run
 
     return decorate
+
+
+def who(loaded: Loaded, by: str) -> str:
+    """Who gives this order, as ``--by`` or the settings say. Raises UsageError if neither does."""
+    name = by.strip() or loaded.settings.operator.strip()
+    if not name or not name.isprintable():
+        raise UsageError("this is recorded under your name", "add --by NAME, or set STAFFEL_OPERATOR")
+    return name
 
 
 def reload(loaded: Loaded, **changed: Any) -> Loaded:

@@ -8,6 +8,7 @@ import os
 import sys
 import tomllib
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -71,7 +72,7 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Columns as wide as their widest cell; the last one may be any length."""
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
 

@@ -77,9 +77,22 @@ class Settings:
     payout_hour: int = setting(
         10, "Hour of a bank day, programme time, at which payable rebates go into a payment file"
     )
+    operator: str = setting("", "Your name, recorded with what you enter, approve or lift")
+    bank_details_days: int = setting(3, "Bank days for which nothing is paid to bank details that were changed")
+    bank_details_days_first: int = setting(0, "The same for a partner's first bank details")
+    anomaly_factor: float = setting(
+        3.0, "Hold a rebate for more units than so many times the partner's average quarter (0: never)"
+    )
+    anomaly_last_days_percent: int = setting(
+        25, "Hold a rebate whose tier the quarter's last two days just reached, with so many percent of it (0: never)"
+    )
     link_secret: str = setting("", "Key that signs personal links (empty: made and kept in DATA/secrets)", secret=True)
     session_secret: str = setting("", "Key that signs portal sessions (likewise)", secret=True)
-    bank_key: str = setting("", "Key that encrypts bank details at rest (likewise)", secret=True)
+    bank_key: str = setting(
+        "",
+        "Key that encrypts bank details at rest (likewise); NEW,OLD while it is changed",
+        secret=True,
+    )
     log_format: str = setting("json", "json or text")
     log_level: str = setting("info", "debug, info, warning or error")
 

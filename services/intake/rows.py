@@ -20,7 +20,7 @@ PARTNER_COLUMNS = Columns(("partner_id", "name", "email", "language", "country",
 SALE_COLUMNS = Columns(
     ("event", "id", "sale_id", "partner_id", "product_id", "quantity", "sold_on", "serial_numbers"),
 )
-BANK_COLUMNS = Columns(("partner_id", "account_holder", "iban"))
+BANK_COLUMNS = Columns(("partner_id", "account_holder", "iban"), ("bic", "town", "country"))
 
 Report = SaleReported | SaleReturned
 
@@ -31,6 +31,9 @@ class BankDetails(NamedTuple):
     partner_id: str
     account_holder: str
     iban: str
+    bic: str = ""
+    town: str = ""
+    country: str = ""
 
 
 def partner(cells: Cells) -> Partner:
@@ -55,7 +58,8 @@ def bank_details(cells: Cells) -> BankDetails:
     partner_id = cell.text(cells, "partner_id")
     if not PARTNER_ID.fullmatch(partner_id):
         raise Refused("bad-partner-id", "partner_id is not one", cell.PARTNER_ID_HINT)
-    return BankDetails(partner_id, _name(cells, "account_holder"), cell.text(cells, "iban"))
+    more = (cells.get(column, "") for column in BANK_COLUMNS.optional)
+    return BankDetails(partner_id, _name(cells, "account_holder"), cell.text(cells, "iban"), *more)
 
 
 def report_reader(reported_at: datetime, reported_by: str) -> Callable[[Cells], Report]:

@@ -35,6 +35,13 @@ def bank_hours(since: datetime, now: datetime) -> float:
     return total / _HOUR
 
 
+def bank_day_after(day: date, number: int) -> date:
+    """The bank day that comes so many bank days after this day; with 0 the day itself, bank day or not."""
+    for _ in range(number):
+        day = next_bank_day(day)
+    return day
+
+
 def latest_run_day(local: datetime, hour: int) -> date:
     """The bank day whose hour for a run was reached last, seen from a moment in programme time."""
     day = local.date() if local.hour >= hour else local.date() - _DAY

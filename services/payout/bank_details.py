@@ -2,41 +2,42 @@
 
 For the command line: ``import_rows(open_database(settings), settings, rows, clock.now())`` answers one ``Outcome``
 a row, in order. A dry run does the same and takes it back. No message here repeats an IBAN or a name.
+
+Changed details are what a thief would change: money goes there only some bank days later, so that the partner, who is
+told of the change, can object.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from enum import StrEnum
 from itertools import islice
 from typing import Any, NamedTuple
 
-from schwifty import IBAN
-from schwifty.exceptions import (
-    InvalidChecksumDigits,
-    InvalidCountryCode,
-    InvalidLength,
-    SchwiftyException,
-)
 from sqlalchemy import Connection, Engine, Select, func, insert, select
 
+from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Settings
-from schemas.values import PARTNER_ID
+from schemas.events import BankDetailsChange, BankDetailsChanged
+from schemas.topics import BANK_DETAILS
 from services.kit.database import upsert
+from services.payout.bank_checks import BadDetails, Checked, Row, check
+from services.payout.bank_days import bank_day_after
+from services.payout.outbox import post
 from services.payout.tables import bank_details, bank_details_invalid, checks
 from services.payout.vault import Vault, open_vault
+from streams.rules.terms import parse
 
-HOLDER_LENGTH_MAX = 140
 _CHUNK = 1000
 
 
-class Row(NamedTuple):
-    """One row of an import, as read."""
+class Source(StrEnum):
+    """Where details came from."""
 
-    partner_id: str
-    account_holder: str
-    iban: str
+    IMPORT = "import"
+    PORTAL = "portal"
 
 
 class Outcome(NamedTuple):
@@ -48,91 +49,238 @@ class Outcome(NamedTuple):
 
 
 class BankDetails(NamedTuple):
-    """Where a partner's money goes."""
+    """Where a partner's money goes. BIC, town and country are empty where nobody said them."""
 
     version: int
     account_holder: str
     iban: str
+    bic: str = ""
+    town: str = ""
+    country: str = ""
 
     def __repr__(self) -> str:
         return f"BankDetails(version={self.version})"  # so that no traceback tells an IBAN
 
 
-class BadDetails(ValueError):
-    """The details can't be right. ``code`` is fit for a rejects file."""
+class Account(NamedTuple):
+    """What may be known of a partner's latest details without opening them."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    version: int
+    masked: str
+    sepa: bool
+    usable_on: date
+    """First day, programme time, on which money may go there."""
+    invalid: bool
+    """A bank sent money back because of them."""
+
+
+class Version(NamedTuple):
+    """One version of a partner's details, for whoever must know who changed what."""
+
+    version: int
+    masked: str
+    entered_at: datetime
+    entered_by: str
+    source: str
+    usable_on: date
+    invalid_since: datetime | None
+    invalid_reason: str | None
+
+
+class _Entry(NamedTuple):
+    """What an import is told by whoever started it."""
+
+    at: datetime
+    today: date
+    by: str
+    source: Source
+    days: int
+    days_first: int
+
+
+_Known = dict[str, tuple[BankDetails, Account]]
 
 
 def import_rows(
-    engine: Engine, settings: Settings, rows: Iterable[Row], at: datetime, dry_run: bool = False
+    engine: Engine,
+    settings: Settings,
+    rows: Iterable[Row],
+    at: datetime,
+    dry_run: bool = False,
+    *,
+    by: str = "",
+    source: Source = Source.IMPORT,
 ) -> list[Outcome]:
     """Enter many details in one transaction. A bad row is refused and does not stop the others."""
     vault, waiting = open_vault(settings), iter(rows)
+    today = at.astimezone(read_programme(settings, parse).zone).date()
+    entry = _Entry(at, today, by, source, settings.bank_details_days, settings.bank_details_days_first)
     outcomes: list[Outcome] = []
     with engine.connect() as connection, connection.begin() as transaction:
+        _one_at_a_time(connection)
         while chunk := list(islice(waiting, _CHUNK)):
-            outcomes += _enter(connection, vault, chunk, at)
+            outcomes += _enter(connection, vault, chunk, entry)
         if dry_run:
             transaction.rollback()
     return outcomes
 
 
-def _enter(connection: Connection, vault: Vault, rows: Sequence[Row], at: datetime) -> list[Outcome]:
-    outcomes, versions = [], []
-    known = current(connection, vault, [row.partner_id for row in rows])
-    for row in rows:
-        try:
-            iban = _check(row)
-        except BadDetails as bad:
-            outcomes.append(Outcome("refused", bad.code, str(bad)))
-            continue
-        before = known.get(row.partner_id)
-        after = BankDetails(before.version + 1 if before else 1, " ".join(row.account_holder.split()), str(iban))
-        if before and before[1:] == after[1:]:
-            outcomes.append(Outcome("unchanged"))
-            continue
-        known[row.partner_id] = after
-        outcomes.append(Outcome("changed" if before else "new"))
-        versions.append(
-            {
-                "partner_id": row.partner_id,
-                "version": after.version,
-                "sealed": vault.seal(json.dumps(after[1:]).encode(), _label(row.partner_id, after.version)),
-                "masked": f"{iban.country_code}…{after.iban[-4:]}",
-                "sepa": bool(iban.in_sepa_zone),
-                "entered_at": at,
-            }
-        )
-    if versions:
-        connection.execute(insert(bank_details), versions)
-        connection.execute(insert(checks), [{"partner_id": version["partner_id"]} for version in versions])
-    return outcomes
+def invalidate(connection: Connection, partner_id: str, version: int, reason: str, at: datetime) -> None:
+    """Nothing is paid to this version from now on: a bank gave this code for it. Again changes nothing."""
+    _one_at_a_time(connection)
+    fresh = connection.execute(
+        upsert(bank_details_invalid, connection.engine)
+        .values(partner_id=partner_id, version=version, reason=reason, at=at)
+        .on_conflict_do_nothing()
+        .returning(bank_details_invalid.c.version)
+    )
+    if fresh.first() is not None:
+        post(connection, BANK_DETAILS, [_event(partner_id, version, BankDetailsChange.INVALID, None, at)], at)
+        connection.execute(insert(checks).values(partner_id=partner_id))
 
 
 def current(connection: Connection, vault: Vault, partner_ids: Sequence[str]) -> dict[str, BankDetails]:
     """The latest details of these partners, as far as there are any."""
-    found = {}
-    for row in connection.execute(_latest(partner_ids)):
-        holder, iban = json.loads(vault.open(row.sealed, _label(row.partner_id, row.version)))
-        found[row.partner_id] = BankDetails(row.version, holder, iban)
-    return found
+    return {row.partner_id: _opened(vault, row) for row in connection.execute(_latest(partner_ids))}
+
+
+def accounts(connection: Connection, partner_ids: Sequence[str]) -> dict[str, Account]:
+    """What may be known of the latest details of these partners, as far as there are any."""
+    return {row.partner_id: _account(row) for row in connection.execute(_latest(partner_ids))}
 
 
 def in_sepa(connection: Connection, partner_ids: Sequence[str]) -> Mapping[str, bool]:
     """For each of these partners with details, whether his account can be paid by SEPA."""
-    return {row.partner_id: row.sepa for row in connection.execute(_latest(partner_ids))}
+    return {partner_id: account.sepa for partner_id, account in accounts(connection, partner_ids).items()}
 
 
-def invalidate(connection: Connection, partner_id: str, version: int, reason: str, at: datetime) -> None:
-    """Note that the bank could not pay to this version of a partner's details. The first reason stands."""
-    connection.execute(
-        upsert(bank_details_invalid, connection.engine)
-        .values(partner_id=partner_id, version=version, reason=reason, at=at)
-        .on_conflict_do_nothing()
+def history(connection: Connection, partner_id: str) -> list[Version]:
+    """Every version of a partner's details, the first one first. Empty if he never had any."""
+    rows = connection.execute(
+        _with_validity().where(bank_details.c.partner_id == partner_id).order_by(bank_details.c.version)
     )
+    return [
+        Version(
+            row.version,
+            row.masked,
+            row.entered_at,
+            row.entered_by,
+            row.source,
+            row.usable_on,
+            row.invalid_since,
+            row.invalid_reason,
+        )
+        for row in rows
+    ]
+
+
+def label(partner_id: str, version: int) -> str:
+    """What a version's sealed bytes are bound to."""
+    return f"{partner_id}/{version}"
+
+
+def _one_at_a_time(connection: Connection) -> None:
+    # Versions are counted up, and what is new depends on what is invalid. SQLite lets in one at a time anyway.
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7204)")
+
+
+def _enter(connection: Connection, vault: Vault, rows: Sequence[Row], entry: _Entry) -> list[Outcome]:
+    outcomes, versions, events = [], [], []
+    known = _known(connection, vault, [row.partner_id for row in rows])
+    for row in rows:
+        try:
+            checked = check(row)
+        except BadDetails as bad:
+            outcomes.append(Outcome("refused", bad.code, str(bad)))
+            continue
+        before = known.get(row.partner_id)
+        details = _next(before, checked)
+        if before and before[0][1:] == details[1:] and not before[1].invalid:
+            outcomes.append(Outcome("unchanged"))
+            continue
+        account = _next_account(before, details, checked, entry)
+        known[row.partner_id] = details, account
+        outcomes.append(Outcome("changed" if before else "new"))
+        versions.append(_row(vault, row.partner_id, details, account, entry))
+        change = BankDetailsChange.CHANGED if before else BankDetailsChange.ENTERED
+        events.append(_event(row.partner_id, details.version, change, account.usable_on, entry.at))
+    if versions:
+        connection.execute(insert(bank_details), versions)
+        connection.execute(insert(checks), [{"partner_id": version["partner_id"]} for version in versions])
+        post(connection, BANK_DETAILS, events, entry.at)
+    return outcomes
+
+
+def _known(connection: Connection, vault: Vault, partner_ids: Sequence[str]) -> _Known:
+    rows = connection.execute(_latest(partner_ids))
+    return {row.partner_id: (_opened(vault, row), _account(row)) for row in rows}
+
+
+def _next(before: tuple[BankDetails, Account] | None, checked: Checked) -> BankDetails:
+    """The next version. What a row does not say of an account that stays the same is as it was."""
+    details = BankDetails(1, checked.account_holder, str(checked.iban), *checked[2:])
+    if before is None:
+        return details
+    details = details._replace(version=before[0].version + 1)
+    if before[0].iban != details.iban:
+        return details
+    said = {name: value for name, value in details._asdict().items() if value}
+    return before[0]._replace(**said)
+
+
+def _next_account(
+    before: tuple[BankDetails, Account] | None, details: BankDetails, checked: Checked, entry: _Entry
+) -> Account:
+    iban = checked.iban
+    masked = f"{iban.country_code}…{details.iban[-4:]}"
+    if before is None:
+        usable_on = bank_day_after(entry.today, entry.days_first)
+    else:
+        earlier, account = before
+        elsewhere = (earlier.account_holder, earlier.iban) != (details.account_holder, details.iban)
+        wait = entry.days if elsewhere or account.invalid else 0  # a town or BIC moves no money elsewhere
+        usable_on = max(account.usable_on, bank_day_after(entry.today, wait))
+    return Account(details.version, masked, bool(iban.in_sepa_zone), usable_on, invalid=False)
+
+
+def _row(vault: Vault, partner_id: str, details: BankDetails, account: Account, entry: _Entry) -> dict[str, Any]:
+    return {
+        "partner_id": partner_id,
+        "version": details.version,
+        "sealed": vault.seal(json.dumps(details[1:]).encode(), label(partner_id, details.version)),
+        "masked": account.masked,
+        "sepa": account.sepa,
+        "entered_at": entry.at,
+        "entered_by": entry.by,
+        "source": entry.source,
+        "usable_on": account.usable_on,
+    }
+
+
+def _opened(vault: Vault, row: Any) -> BankDetails:
+    return BankDetails(row.version, *json.loads(vault.open(row.sealed, label(row.partner_id, row.version))))
+
+
+def _account(row: Any) -> Account:
+    return Account(row.version, row.masked, row.sepa, row.usable_on, row.invalid_since is not None)
+
+
+def _event(
+    partner_id: str, version: int, change: BankDetailsChange, usable_on: date | None, at: datetime
+) -> BankDetailsChanged:
+    return BankDetailsChanged(partner_id, version, change, usable_on, at)
+
+
+def _with_validity() -> Select[Any]:
+    of_version = (bank_details_invalid.c.partner_id == bank_details.c.partner_id) & (
+        bank_details_invalid.c.version == bank_details.c.version
+    )
+    return select(
+        bank_details,
+        bank_details_invalid.c.at.label("invalid_since"),
+        bank_details_invalid.c.reason.label("invalid_reason"),
+    ).join(bank_details_invalid, of_version, isouter=True)
 
 
 def _latest(partner_ids: Sequence[str]) -> Select[Any]:
@@ -142,32 +290,7 @@ def _latest(partner_ids: Sequence[str]) -> Select[Any]:
         .group_by(bank_details.c.partner_id)
         .subquery()
     )
-    return select(bank_details).join(
+    return _with_validity().join(
         newest,
         (bank_details.c.partner_id == newest.c.partner_id) & (bank_details.c.version == newest.c.version),
     )
-
-
-def _check(row: Row) -> IBAN:
-    if not PARTNER_ID.fullmatch(row.partner_id):
-        raise BadDetails("bad-partner-id", "the partner id must be 1 to 64 of A-Z a-z 0-9 . _ -")
-    holder = row.account_holder.strip()
-    if not holder or not holder.isprintable() or len(holder) > HOLDER_LENGTH_MAX:
-        raise BadDetails("bad-holder", f"the account holder must be 1 to {HOLDER_LENGTH_MAX} printable characters")
-    text = "".join(row.iban.split()).upper()
-    if not text:
-        raise BadDetails("bad-iban", "the IBAN is missing")
-    try:
-        return IBAN(text)
-    except InvalidCountryCode:
-        raise BadDetails("bad-iban", "the IBAN begins with no country that has IBANs") from None
-    except InvalidLength:
-        raise BadDetails("bad-iban", "the IBAN has not the length of its country's") from None
-    except InvalidChecksumDigits:
-        raise BadDetails("bad-iban", "the IBAN's check digits don't fit: a digit is wrong or two are swapped") from None
-    except SchwiftyException:
-        raise BadDetails("bad-iban", "this is not an IBAN") from None
-
-
-def _label(partner_id: str, version: int) -> str:
-    return f"{partner_id}/{version}"

@@ -67,7 +67,11 @@ _RUN_DIFFERS = (
 )
 
 # As sets: asking for each obligation on its own takes minutes on SQLite.
-_settled = select(settlements.c.obligation_id).where(settlements.c.active.is_(True))
+_settled = (
+    select(settlements.c.obligation_id)
+    .join(payments, payments.c.end_to_end_id == settlements.c.end_to_end_id)
+    .where(settlements.c.active.is_(True), payments.c.state != PaymentState.PREPARED)
+)
 _STATE_DIFFERS = union_all(
     select(
         except_(

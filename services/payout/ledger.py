@@ -46,6 +46,8 @@ class Journal(NamedTuple):
 
     key: str
     postings: tuple[Posting, ...]
+    reverses: str | None = None
+    """Key of the journal that this one takes back."""
 
     @property
     def fingerprint(self) -> str:
@@ -81,7 +83,15 @@ def book(connection: Connection, entries: Sequence[Journal], at: datetime) -> in
             continue
         connection.execute(
             insert(journals),
-            [{"key": journal.key, "fingerprint": journal.fingerprint, "booked_at": at} for journal in fresh],
+            [
+                {
+                    "key": journal.key,
+                    "fingerprint": journal.fingerprint,
+                    "booked_at": at,
+                    "reverses": journal.reverses,
+                }
+                for journal in fresh
+            ],
         )
         connection.execute(
             insert(postings),
@@ -96,16 +106,23 @@ def book(connection: Connection, entries: Sequence[Journal], at: datetime) -> in
 
 
 def reverse(connection: Connection, key: str, new_key: str, at: datetime) -> None:
-    """Take a journal back by one with the opposite postings. Raises LookupError if there is none of this key."""
+    """Take a journal back by one with the opposite postings, once.
+
+    Raises LookupError if there is none of this key, Unbalanced if it takes back another one itself; the database
+    refuses a second reversal under another key.
+    """
     booked = connection.execute(
-        select(postings.c.account, postings.c.amount_minor, postings.c.currency)
+        select(postings.c.account, postings.c.amount_minor, postings.c.currency, journals.c.reverses)
+        .join(journals, journals.c.key == postings.c.journal)
         .where(postings.c.journal == key)
         .order_by(postings.c.position)
     ).all()
     if not booked:
         raise LookupError(f"the ledger holds no {key}")
-    opposite = tuple(Posting(account, -amount_minor, currency) for account, amount_minor, currency in booked)
-    book(connection, [Journal(new_key, opposite)], at)
+    if booked[0].reverses is not None:
+        raise Unbalanced(f"{key} takes back {booked[0].reverses}; book the original anew instead")
+    opposite = tuple(Posting(row.account, -row.amount_minor, row.currency) for row in booked)
+    book(connection, [Journal(new_key, opposite, key)], at)
 
 
 def trial_balance(connection: Connection) -> dict[str, int]:

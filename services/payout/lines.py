@@ -4,6 +4,7 @@ whole, rejected ones too, for whoever must explain a number."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 import msgspec
 from sqlalchemy import Connection, delete, func, select
@@ -29,6 +30,7 @@ def project(batch: Batch) -> None:
             "sale_id": sale_id,
             "quarter": line.quarter,
             "units": line.units,
+            "sold_on": line.sold_on,
             "line": msgspec.json.encode(line).decode(),
         }
         for (partner_id, sale_id), line in latest.items()
@@ -36,7 +38,7 @@ def project(batch: Batch) -> None:
     ]
     if rows:
         statement = upsert(lines, batch.connection.engine)
-        new = {name: statement.excluded[name] for name in ("quarter", "units", "line")}
+        new = {name: statement.excluded[name] for name in ("quarter", "units", "sold_on", "line")}
         batch.connection.execute(
             statement.on_conflict_do_update(index_elements=["partner_id", "sale_id"], set_=new), rows
         )
@@ -54,6 +56,16 @@ def units(connection: Connection, partner_ids: Sequence[str]) -> dict[tuple[str,
         .group_by(lines.c.partner_id, lines.c.quarter)
     )
     return {(partner_id, quarter): int(total) for partner_id, quarter, total in rows}
+
+
+def units_since(connection: Connection, partner_ids: Sequence[str], quarter: str, day: date) -> dict[str, int]:
+    """For each partner with lines there, the units of a quarter that count and were sold on this day or later."""
+    rows = connection.execute(
+        select(lines.c.partner_id, func.sum(lines.c.units))
+        .where(lines.c.partner_id.in_(partner_ids), lines.c.quarter == quarter, lines.c.sold_on >= day)
+        .group_by(lines.c.partner_id)
+    )
+    return {partner_id: int(total) for partner_id, total in rows}
 
 
 def of_quarter(connection: Connection, quarter: str, partner_id: str | None = None) -> Iterator[SaleLine]:

@@ -8,13 +8,14 @@ from sqlalchemy import Connection, func, select
 from services.kit.metrics import OUTBOX_OLDEST
 from services.payout import ledger, recount
 from services.payout.outbox import oldest_unsent
-from services.payout.tables import obligations
+from services.payout.tables import State, obligations
 
 RUNS = Counter("payout_runs_total", "Payment runs released")
 RUN_AMOUNT = Gauge("payout_run_amount_euros", "Sum of the latest payment run")
 ATTEMPTS = Counter("payout_attempts_total", "Payments by what became of them", ["state", "reason"])
 OBLIGATIONS = Gauge("payout_obligations", "Obligations by state and, where held, reason", ["state", "reason"])
 TRIAL_BALANCE = Gauge("ledger_trial_balance_euros", "Sum of all postings; must be 0")
+HELD_OLDEST = Gauge("payout_held_oldest_age_seconds", "How long the longest held obligation is held", ["reason"])
 VIOLATIONS = Gauge("payout_invariant_violations", "Statements about the money that do not hold; must be 0")
 DIFFERENCE = Gauge("recon_difference_units", "Units by which recounts differ from the closes they hold up; must be 0")
 
@@ -25,6 +26,10 @@ def measure(connection: Connection, now: float, rate: float) -> None:
     DIFFERENCE.set(recount.units_in_doubt(connection))
     since = oldest_unsent(connection)
     OUTBOX_OLDEST.set(max(0.0, now - since.timestamp()) / rate if since else 0)
+    HELD_OLDEST.clear()
+    held = select(obligations.c.reason, func.min(obligations.c.since)).where(obligations.c.state == State.HELD)
+    for reason, began in connection.execute(held.group_by(obligations.c.reason)):
+        HELD_OLDEST.labels(reason).set(max(0.0, now - began.timestamp()))
     OBLIGATIONS.clear()
     counted = connection.execute(
         select(obligations.c.state, obligations.c.reason, func.count()).group_by(

@@ -7,14 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from schemas.events import CloseKind, PayoutStatus, PayoutStatusChanged, QuarterClosed
+from schemas.topics import PAYOUTS
 from services.kit.consumer import Batch
 from services.payout import ledger
 from services.payout.chunks import chunks
-from services.payout.tables import OPEN, State, checks, obligations, outbox
+from services.payout.outbox import post
+from services.payout.tables import OPEN, State, checks, obligations
 
 _PUBLISHED = {
     State.HELD: PayoutStatus.HELD,
@@ -95,15 +96,13 @@ def move(connection: Connection, moves: Sequence[Move], at: datetime) -> None:
         connection.execute(
             update(obligations)
             .where(obligations.c.id == bindparam("of"))
-            .values(state=bindparam("to"), reason=bindparam("why"), sequence=bindparam("number")),
+            .values(state=bindparam("to"), reason=bindparam("why"), sequence=bindparam("number"), since=at),
             [
                 {"of": m.obligation.id, "to": m.state, "why": m.reason, "number": m.obligation.sequence + 1}
                 for m in some
             ],
         )
-        connection.execute(
-            insert(outbox), [{"event": msgspec.json.encode(_event(m, at)).decode(), "created_at": at} for m in some]
-        )
+        post(connection, PAYOUTS, [_event(m, at) for m in some], at)
 
 
 def _event(moved: Move, at: datetime) -> PayoutStatusChanged:
@@ -157,6 +156,7 @@ def _row(id_: str, close: QuarterClosed) -> dict[str, Any]:
         "state": State.RECORDED,
         "reason": None,
         "sequence": 0,
+        "since": close.closed_at,
     }
 
 

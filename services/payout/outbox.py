@@ -1,26 +1,39 @@
-"""Publishes what the database says was decided: first a row, then an event on ``payouts``, in the order of the rows."""
+"""Publishes what the database says was decided: first a row, then an event on its topic, in the order of the rows."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 from confluent_kafka import KafkaException, Message
-from sqlalchemy import Connection, Engine, bindparam, func, select, update
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
 from deploy.runtime import kafka
 from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, headers_for
-from schemas.events import PayoutStatusChanged
-from schemas.topics import PAYOUTS
+from schemas.events import BankDetailsChanged, PayoutStatusChanged
+from schemas.topics import BANK_DETAILS, PAYOUTS, Topic
 from services.payout.tables import outbox
 
 _log = logging.getLogger("staffel.payout")
 _PORTION = 1000
 _FLUSH_SECONDS = 10
 _SOURCE = "staffel/payout"
+Told = PayoutStatusChanged | BankDetailsChanged
+_KINDS: dict[str, tuple[Topic, type[Told]]] = {
+    PAYOUTS.name: (PAYOUTS, PayoutStatusChanged),
+    BANK_DETAILS.name: (BANK_DETAILS, BankDetailsChanged),
+}
+
+
+def post(connection: Connection, topic: Topic, events: Sequence[Told], at: datetime) -> None:
+    """Have events published, once this transaction is committed."""
+    rows = [{"topic": topic.name, "event": msgspec.json.encode(said).decode(), "created_at": at} for said in events]
+    if rows:
+        connection.execute(insert(outbox), rows)
 
 
 class Relay:
@@ -29,13 +42,12 @@ class Relay:
     def __init__(self, settings: Settings, codec: Codec, engine: Engine, clock: Clock) -> None:
         self._settings, self._codec, self._engine, self._clock = settings, codec, engine, clock
         self._producer = kafka.producer(settings)
-        self._topic = PAYOUTS.full_name(settings.topic_prefix)
 
     def step(self) -> int:
         """Send a portion of what is due. Answers how many were sent; on trouble with Kafka, fewer than there are."""
         with self._engine.connect() as connection:
             rows = connection.execute(
-                select(outbox.c.id, outbox.c.event)
+                select(outbox.c.id, outbox.c.topic, outbox.c.event)
                 .where(outbox.c.sent_at.is_(None))
                 .order_by(outbox.c.id)
                 .limit(_PORTION)
@@ -45,7 +57,8 @@ class Relay:
         delivered: set[int] = set()
         try:
             for row in rows:
-                self._send(row.id, msgspec.json.decode(row.event, type=PayoutStatusChanged), delivered)
+                topic, kind = _KINDS[row.topic]
+                self._send(row.id, topic, msgspec.json.decode(row.event, type=kind), delivered)
             self._producer.flush(_FLUSH_SECONDS)
         except (KafkaException, BufferError) as error:
             _log.warning("payout events can't be sent: %s", error)
@@ -58,7 +71,7 @@ class Relay:
         self._mark(sent)
         return len(sent)
 
-    def _send(self, row_id: int, event: PayoutStatusChanged, delivered: set[int]) -> None:
+    def _send(self, row_id: int, topic: Topic, event: Told, delivered: set[int]) -> None:
         def report(error: object, _message: Message) -> None:
             if error is None:
                 delivered.add(row_id)
@@ -66,9 +79,9 @@ class Relay:
                 _log.warning("a payout event was not delivered: %s", error)
 
         self._producer.produce(
-            self._topic,
+            topic.full_name(self._settings.topic_prefix),
             key=event.partner_id,
-            value=self._codec.encode(PAYOUTS, event),
+            value=self._codec.encode(topic, event),
             headers=headers_for(event, source=_SOURCE, time=event.occurred_at, subject=event.partner_id),
             on_delivery=report,
         )

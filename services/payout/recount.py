@@ -6,7 +6,7 @@ payable in all; units may differ as long as the rebate does not, for then no clo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -14,21 +14,20 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, select
 
 from schemas.values import Quarter
-from services.payout import bank_details, lines
+from services.payout import holds, lines
+from services.payout.anomalies import Rules
 from services.payout.chunks import chunks
+from services.payout.holds import Verdict
 from services.payout.obligations import Move, move
 from services.payout.tables import OPEN, State, checks, obligations
 from streams.rules.terms import Programme
 
 RECOUNT_DIFFERS = "recount-differs"
 CLOSED_TOO_EARLY = "closed-too-early"
-NO_BANK_DETAILS = "no-bank-details"
 SET_OFF = "set-off"
 CLAWBACK = "clawback"
 _CLOCKS_APART = timedelta(hours=1)
 """How far the clock of the stream may run ahead of ours before a close counts as too early."""
-
-Verdict = tuple[State, str | None]
 
 
 def latest_check(engine: Engine) -> int | None:
@@ -37,21 +36,24 @@ def latest_check(engine: Engine) -> int | None:
         return connection.execute(select(func.max(checks.c.id))).scalar()
 
 
-def look(engine: Engine, programme: Programme, upto: int, now: datetime) -> None:
+def look(engine: Engine, programme: Programme, limits: Rules, upto: int, now: datetime) -> None:
     """Judge the open obligations of every partner in a request up to this number, and publish what changes.
 
-    Call it only when lines and closes were read past the moment of the newest of these requests.
+    ``limits`` say what is unusual. Call it only when lines and closes were read past the moment of the newest of these
+    requests.
     """
     with engine.connect() as connection:
         found = connection.execute(select(checks.c.partner_id).where(checks.c.id <= upto).distinct())
         partner_ids = sorted(partner_id for (partner_id,) in found)
     for ids in chunks(partner_ids):
         with engine.begin() as connection:
-            judge(connection, programme, ids, now)
+            judge(connection, programme, limits, ids, now)
             connection.execute(delete(checks).where(checks.c.id <= upto, checks.c.partner_id.in_(ids)))
 
 
-def judge(connection: Connection, programme: Programme, partner_ids: Sequence[str], now: datetime) -> None:
+def judge(
+    connection: Connection, programme: Programme, limits: Rules, partner_ids: Sequence[str], now: datetime
+) -> None:
     """Judge the open obligations of these partners, within a transaction."""
     rows = connection.execute(
         select(obligations)
@@ -60,10 +62,13 @@ def judge(connection: Connection, programme: Programme, partner_ids: Sequence[st
         .with_for_update()
     ).all()
     units = lines.units(connection, partner_ids)
-    sepa = bank_details.in_sepa(connection, partner_ids)
+    known = holds.look_up(connection, [row for row in rows if row.state in OPEN], units)
+    today = now.astimezone(programme.zone).date()
     moves = []
-    for partner_id, his in groupby(rows, key=lambda row: row.partner_id):
-        verdicts = _judge_partner(programme, list(his), units, sepa.get(partner_id), now)
+    for _, his in groupby(rows, key=lambda row: row.partner_id):
+        verdicts = _judge_partner(
+            programme, list(his), units, now, lambda row: holds.verdict(programme, limits, known, row, today)
+        )
         moves += [
             Move(row, state, reason) for row, (state, reason) in verdicts if (row.state, row.reason) != (state, reason)
         ]
@@ -93,30 +98,26 @@ def _judge_partner(
     programme: Programme,
     rows: Sequence[Row[Any]],
     units: Mapping[tuple[str, str], int],
-    sepa: bool | None,
     now: datetime,
+    of_partner: Callable[[Row[Any]], Verdict],
 ) -> Iterable[tuple[Row[Any], Verdict]]:
     verdicts: list[tuple[Row[Any], Verdict]] = []
     for _, group in groupby(rows, key=lambda row: (row.programme_id, row.quarter)):
         closes = list(group)
         why = reason_to_hold(programme, closes, units.get((closes[0].partner_id, closes[0].quarter), 0), now)
-        verdicts += [(row, _verdict(row, why, sepa)) for row in closes if row.state in OPEN]
+        verdicts += [(row, _verdict(row, why, of_partner)) for row in closes if row.state in OPEN]
     settled = {row.id for row, (state, _) in verdicts if state in (State.PAYABLE, State.WAITING)}
     if settled and sum(row.amount_minor for row, _ in verdicts if row.id in settled) == 0:
         return [(row, (State.NETTED, SET_OFF) if row.id in settled else verdict) for row, verdict in verdicts]
     return verdicts
 
 
-def _verdict(row: Row[Any], why: str | None, sepa: bool | None) -> Verdict:
+def _verdict(row: Row[Any], why: str | None, of_partner: Callable[[Row[Any]], Verdict]) -> Verdict:
     if why is not None:
         return State.HELD, why
     if row.amount_minor < 0:
         return State.PAYABLE, CLAWBACK  # needs no account: it is set off
-    if sepa is None:
-        return State.WAITING, NO_BANK_DETAILS
-    if not sepa:
-        return State.HELD, "no-sepa-account"
-    return State.PAYABLE, None
+    return of_partner(row)
 
 
 def units_in_doubt(connection: Connection) -> int:

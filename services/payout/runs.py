@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from services.kit.database import upsert
-from services.payout import bank_details, ledger
+from services.payout import bank_details, holds, ledger
 from services.payout.bank_days import next_bank_day
 from services.payout.bank_details import BankDetails
 from services.payout.chunks import chunks
@@ -123,7 +123,7 @@ def _payments(connection: Connection, vault: Vault, programme: Programme, day: d
     ).all()
     owed = {partner_id: list(his) for partner_id, his in groupby(rows, key=lambda row: row.partner_id)}
     owed = {partner_id: his for partner_id, his in owed.items() if _sum(his) > 0}
-    details = _details(connection, vault, list(owed))
+    details = _details(connection, vault, list(owed), day)
     found, taken = [], set[str]()
     for partner_id, covers in owed.items():
         if partner_id not in details:
@@ -136,11 +136,12 @@ def _payments(connection: Connection, vault: Vault, programme: Programme, day: d
     return found
 
 
-def _details(connection: Connection, vault: Vault, partner_ids: Sequence[str]) -> Mapping[str, BankDetails]:
+def _details(connection: Connection, vault: Vault, partner_ids: Sequence[str], day: date) -> Mapping[str, BankDetails]:
     found: dict[str, BankDetails] = {}
     for ids in chunks(partner_ids):
         sepa = bank_details.in_sepa(connection, ids)
-        found |= bank_details.current(connection, vault, [id_ for id_ in ids if sepa.get(id_)])
+        usable = holds.may_receive(connection, ids, day)  # what was payable may have changed since it was judged
+        found |= bank_details.current(connection, vault, [id_ for id_ in ids if sepa.get(id_) and id_ in usable])
     return found
 
 

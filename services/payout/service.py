@@ -18,7 +18,7 @@ from deploy.runtime.settings import Settings
 from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
-from services.payout import files, invariants, lines, metrics, obligations, partners, past, recount, runs
+from services.payout import files, holds, invariants, lines, metrics, obligations, partners, past, recount, runs
 from services.payout.answers import metrics as answers
 from services.payout.answers.apply import told
 from services.payout.answers.folder import Folder
@@ -49,6 +49,7 @@ class Payout:
         self._engine, self._programme = engine, programme
         self._vault = open_vault(process.settings)
         self._debtor = debtor(process.settings)
+        self._limits = holds.rules(process.settings)
         self._folder = Path(process.settings.payments)
         self._answers = Folder(Path(process.settings.bank_answers))
         self._missing = past.missing(engine, process.settings, process.codec)
@@ -106,7 +107,10 @@ class Payout:
 
     def _recount_and_pay(self) -> None:
         if self._mark is None:
-            checks, day = recount.latest_check(self._engine), self._due_day()
+            day = self._due_day()
+            if day is not None:
+                self._look_again_at_due()
+            checks = recount.latest_check(self._engine)
             if checks is not None or day is not None:
                 try:
                     self._mark = _Mark(self._watermark.ends(self._reader.reached), checks or 0, day)
@@ -117,9 +121,13 @@ class Payout:
             return
         mark, self._mark = self._mark, None
         if mark.checks:
-            recount.look(self._engine, self._programme, mark.checks, self._clock.now())
+            recount.look(self._engine, self._programme, self._limits, mark.checks, self._clock.now())
         if mark.day is not None and recount.latest_check(self._engine) is None:
             self._run(mark.day)
+
+    def _look_again_at_due(self) -> None:
+        with self._engine.begin() as connection:
+            holds.look_again_at_due(connection, self._clock.now().astimezone(self._programme.zone).date())
 
     def _due_day(self) -> date | None:
         if self._missing or self._violations:
@@ -149,6 +157,7 @@ class Payout:
 
     def _look_around(self) -> None:
         self._check_invariants()
+        self._look_again_at_due()
         with self._engine.begin() as connection:
             obligations.look_again_at_all(connection, recount.CLOSED_TOO_EARLY)
             metrics.measure(connection, self._clock.now().timestamp(), self._clock.rate)

@@ -7,9 +7,11 @@ from enum import StrEnum
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -59,6 +61,15 @@ class RunState(StrEnum):
     VOID = "void"
 
 
+class RunKind(StrEnum):
+    """What a run's file is."""
+
+    SEPA = "sepa"
+    """A pain.001."""
+    CSV = "csv"
+    """A list for accounts that SEPA does not reach."""
+
+
 class PaymentState(StrEnum):
     """Where one payment of a run stands."""
 
@@ -98,6 +109,7 @@ obligations = Table(
     Column("state", String(12), nullable=False),
     Column("reason", String(40)),
     Column("sequence", Integer, nullable=False),  # number of the latest status published
+    Column("since", Instant, nullable=False),  # when it came into this state, for this reason
     UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     Index("ix_obligations_partner_id", "partner_id"),
     Index("ix_obligations_state", "state"),
@@ -109,6 +121,7 @@ journals = Table(
     Column("key", Text, primary_key=True),
     Column("fingerprint", String(64), nullable=False),
     Column("booked_at", Instant, nullable=False),
+    Column("reverses", Text, ForeignKey("journals.key"), unique=True),  # the journal that this one takes back
 )
 
 postings = Table(
@@ -129,6 +142,7 @@ lines = Table(
     Column("sale_id", Text, primary_key=True),
     Column("quarter", String(6), nullable=False),
     Column("units", BigInteger, nullable=False),
+    Column("sold_on", Date),  # empty while only a return is known
     Column("line", Text, nullable=False),  # the whole SaleLine as JSON: what a number is explained with
     Index("ix_lines_quarter", "quarter"),
 )
@@ -149,10 +163,13 @@ bank_details = Table(
     metadata,
     Column("partner_id", String(64), primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),  # holder and IBAN, encrypted
+    Column("sealed", LargeBinary, nullable=False),  # holder, IBAN, BIC, town and country, encrypted
     Column("masked", String(12), nullable=False),
     Column("sepa", Boolean, nullable=False),
     Column("entered_at", Instant, nullable=False),
+    Column("entered_by", Text, nullable=False),  # empty: nobody said
+    Column("source", String(10), nullable=False),
+    Column("usable_on", Date, nullable=False),  # first day, programme time, on which money may go there
 )
 
 checks = Table(
@@ -174,14 +191,22 @@ runs = Table(
     "runs",
     metadata,
     Column("msg_id", String(35), primary_key=True),
-    Column("day", Date, nullable=False, unique=True),
+    Column("day", Date, nullable=False),
+    Column("kind", String(4), nullable=False),
+    Column("number", Integer, nullable=False),  # from 1; a second one is prepared after the first was given up
     Column("state", String(12), nullable=False),
+    Column("reason", Text),  # why it was given up
+    Column("prepared_by", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("closed_by", Text),  # who released it or gave it up
+    Column("closed_at", Instant),
     Column("execution_date", Date, nullable=False),
     Column("payments", Integer, nullable=False),
     Column("total_minor", BigInteger, nullable=False),
     Column("currency", String(3), nullable=False),
     Column("written", Boolean, nullable=False),  # whether the file was put into the folder for payment files
+    UniqueConstraint("day", "kind", "number"),
+    UniqueConstraint("msg_id", "prepared_by"),  # for approvals to point to
 )
 
 run_files = Table(
@@ -190,6 +215,21 @@ run_files = Table(
     Column("msg_id", String(35), ForeignKey("runs.msg_id"), primary_key=True),
     Column("sealed", LargeBinary, nullable=False),  # the bytes, encrypted: they hold every partner's IBAN
     Column("sha256", String(64), nullable=False),  # of the bytes themselves
+    UniqueConstraint("msg_id", "sha256"),  # for approvals to point to
+)
+
+# Four eyes, kept by the database: who prepared a run can't approve it, and nobody twice; what is approved are bytes.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("msg_id", String(35), primary_key=True),
+    Column("approved_by", Text, primary_key=True),
+    Column("prepared_by", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    ForeignKeyConstraint(["msg_id", "prepared_by"], ["runs.msg_id", "runs.prepared_by"]),
+    ForeignKeyConstraint(["msg_id", "sha256"], ["run_files.msg_id", "run_files.sha256"]),
+    CheckConstraint("approved_by <> prepared_by", name="ck_approvals_four_eyes"),
 )
 
 payments = Table(
@@ -227,7 +267,8 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", _Counter, primary_key=True),
-    Column("event", Text, nullable=False),  # a PayoutStatusChanged as JSON
+    Column("topic", String(40), nullable=False),
+    Column("event", Text, nullable=False),  # as JSON
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
     Index(
@@ -311,9 +352,38 @@ bank_details_invalid = Table(
     metadata,
     Column("partner_id", String(64), primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("reason", String(40), nullable=False),
+    Column("reason", String(40), nullable=False),  # the bank's code
+    Column("at", Instant, nullable=False),
+    ForeignKeyConstraint(["partner_id", "version"], ["bank_details.partner_id", "bank_details.version"]),
+)
+
+partner_blocks = Table(
+    "partner_blocks",
+    metadata,
+    Column("id", _Counter, primary_key=True),  # a partner's latest row counts
+    Column("partner_id", String(64), nullable=False),
+    Column("blocked", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_partner_blocks_partner_id", "partner_id"),
+)
+
+hold_lifts = Table(
+    "hold_lifts",
+    metadata,
+    Column("obligation_id", Text, ForeignKey("obligations.id"), primary_key=True),
+    Column("reason", String(40), primary_key=True),
+    Column("facts", String(64), primary_key=True),  # hash of what was seen: with other facts it is held again
+    Column("note", Text, nullable=False),
+    Column("lifted_by", Text, nullable=False),
     Column("at", Instant, nullable=False),
 )
 
-APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "bank_files")
+APPEND_ONLY = (
+    *("journals", "postings", "run_files", "approvals", "bank_details", "bank_files"),
+    *("bank_details_invalid", "partner_blocks", "hold_lifts"),
+)
 """Tables whose rows a trigger keeps from being changed or deleted."""
+SEALED = ("run_files", "bank_details", "bank_files")
+"""Of these, what one key sealed may be replaced by what another key sealed, and nothing else may change."""

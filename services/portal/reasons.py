@@ -87,6 +87,26 @@ PAYOUTS = {
     "no-bank-details": Words(
         "It is earned and kept for you, but we have no bank details.", "Send them to your contact at the vendor."
     ),
+    "bank-details-new": Words(
+        "Your bank details were changed only just. For your safety we wait a few bank days before we pay to them.",
+        "Nothing to do here. If you did not change them, tell your contact at the vendor at once.",
+    ),
+    "bank-details-invalid": Words(
+        "It is earned and kept for you, but your bank did not accept our transfer.",
+        "Send other bank details to your contact at the vendor.",
+    ),
+    "partner-blocked": Words(
+        "Payments to you are stopped at the moment. What you earn is kept for you.",
+        "Ask your contact at the vendor.",
+    ),
+    "unusual-units": Words(
+        "You sold far more than in your earlier quarters. Somebody looks at it before we pay.",
+        "Nothing to do here: you will hear from us.",
+    ),
+    "last-days-reach-tier": Words(
+        "The last two days of the quarter lifted you to this step. Somebody looks at it before we pay.",
+        "Nothing to do here: you will hear from us.",
+    ),
     "no-sepa-account": Words(
         "Your account can't be reached by a SEPA transfer.", "Send another account to your contact at the vendor."
     ),

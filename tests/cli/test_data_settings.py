@@ -68,6 +68,7 @@ def test_check_says_what_it_checked(alone: Loaded) -> None:
         "databases",
         "mail",
         "account",
+        "payout",
         "topics",
     }
     assert not alone.settings.data.exists(), "it changes nothing"
@@ -83,6 +84,7 @@ def test_check_says_what_it_checked(alone: Loaded) -> None:
         (["--registry-url", "ftp://x"], "registry_url"),
         (["--mail-from", "nobody"], "mail_from"),
         (["--debtor-iban", "DE00"], "debtor_iban"),
+        (["--bank-details-days", "-1"], "bank_details_days"),
         (["--no-single-node"], "single_node"),
         (["--partitions", "0"], "partitions"),
     ],

@@ -18,7 +18,15 @@ from deploy.runtime.errors import UsageError
 from schemas.events import SaleReported, SaleReturned
 from services.intake.csvfile import Refusal, Refused, Row, Sheet
 from services.intake.rejects import Rejects
-from services.intake.rows import BANK_COLUMNS, PARTNER_COLUMNS, SALE_COLUMNS, bank_details, partner, report_reader
+from services.intake.rows import (
+    BANK_COLUMNS,
+    PARTNER_COLUMNS,
+    SALE_COLUMNS,
+    BankDetails,
+    bank_details,
+    partner,
+    report_reader,
+)
 from tests.intake import files
 
 NOW = datetime(2026, 10, 6, 12, tzinfo=UTC)
@@ -67,7 +75,14 @@ def test_columns_may_come_in_any_order_and_lines_may_be_blank(tmp_path: Path) ->
     [found] = files.understood(path, BANK_COLUMNS, bank_details)
     assert isinstance(found, Row)
     assert found.line == 4
-    assert found.value == ("P-1", "Rechner & Sohn", "DE02")
+    assert found.value == BankDetails("P-1", "Rechner & Sohn", "DE02")
+
+
+def test_what_a_bank_may_want_besides_the_iban_is_read_if_the_file_has_it(tmp_path: Path) -> None:
+    path = files.write(tmp_path / "b.csv", "partner_id,account_holder,iban,country,town", "P-1,Sohn,CH93,CH,Zug")
+    [found] = files.understood(path, BANK_COLUMNS, bank_details)
+    assert isinstance(found, Row)
+    assert found.value == BankDetails("P-1", "Sohn", "CH93", "", "Zug", "CH")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event, select
 
 from deploy.runtime.settings import ROOT, Settings, load
 from schemas.events import (
+    BankDetailsChanged,
     CloseKind,
     Event,
     LineStatus,
@@ -23,11 +24,12 @@ from schemas.events import (
     SaleLine,
     id_of,
 )
-from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES, Topic
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES, Topic
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
-from services.payout import files, lines, obligations, partners, recount, runs
-from services.payout.bank_details import Row, import_rows
+from services.payout import bank_details, files, holds, lines, obligations, partners, recount, runs
+from services.payout.bank_checks import Row
+from services.payout.bank_details import import_rows
 from services.payout.database import open_database
 from services.payout.service import debtor
 from services.payout.tables import outbox
@@ -84,16 +86,38 @@ class Office:
         with self.engine.begin() as connection:
             _HANDLERS[topic](Batch(connection, received))
 
-    def details(self, partner_id: str, iban: str = "", holder: str = "") -> str:
+    def details(self, partner_id: str, iban: str = "", holder: str = "", at: datetime = FINAL) -> str:
         """Bank details come in."""
         row = Row(partner_id, holder or f"Holder of {partner_id}", iban or iban_of(partner_id))
-        return import_rows(self.engine, self.settings, [row], FINAL)[0].result
+        return import_rows(self.engine, self.settings, [row], at)[0].result
+
+    def refused(self, partner_id: str, version: int = 1, reason: str = "AC04", at: datetime = FINAL) -> None:
+        """A bank says that this version of the partner's details is no good."""
+        with self.engine.begin() as connection:
+            bank_details.invalidate(connection, partner_id, version, reason, at)
+
+    def blocks(self, partner_id: str, to_be: bool = True, at: datetime = FINAL) -> bool:
+        """Somebody blocks a partner, or unblocks him; answers whether that changed anything."""
+        decide = holds.block if to_be else holds.unblock
+        with self.engine.begin() as connection:
+            return decide(connection, partner_id, "a reason", "A. Clerk", at)
+
+    def lifts(self, obligation_id: str, at: datetime = FINAL) -> str:
+        """Somebody has looked at what is unusual and lets it go."""
+        with self.engine.begin() as connection:
+            return holds.lift(connection, obligation_id, "invoices seen", "A. Clerk", at)
+
+    def passes(self, now: datetime) -> None:
+        """Time has come to this instant: what the service does by itself, and the recount that follows."""
+        with self.engine.begin() as connection:
+            holds.look_again_at_due(connection, now.astimezone(PROGRAMME.zone).date())
+        self.recount(now)
 
     def recount(self, now: datetime = FINAL) -> None:
         """Look at whatever is to be looked at."""
         upto = recount.latest_check(self.engine)
         if upto is not None:
-            recount.look(self.engine, PROGRAMME, upto, now)
+            recount.look(self.engine, PROGRAMME, holds.rules(self.settings), upto, now)
 
     def pay(self, day: date = FRIDAY, now: datetime = FINAL) -> runs.Made | None:
         """Make a day's run and write its file."""
@@ -104,8 +128,16 @@ class Office:
     def published(self) -> list[PayoutStatusChanged]:
         """All status events so far, in order."""
         with self.engine.connect() as connection:
-            rows = connection.execute(select(outbox.c.event).order_by(outbox.c.id)).scalars()
+            chosen = select(outbox.c.event).where(outbox.c.topic == PAYOUTS.name).order_by(outbox.c.id)
+            rows = connection.execute(chosen).scalars()
             return [msgspec.json.decode(row, type=PayoutStatusChanged) for row in rows]
+
+    def told(self) -> list[BankDetailsChanged]:
+        """All events on bank details so far, in order."""
+        with self.engine.connect() as connection:
+            chosen = select(outbox.c.event).where(outbox.c.topic == BANK_DETAILS.name).order_by(outbox.c.id)
+            rows = connection.execute(chosen).scalars()
+            return [msgspec.json.decode(row, type=BankDetailsChanged) for row in rows]
 
     def statuses(self, partner_id: str) -> list[tuple[PayoutStatus, str | None]]:
         """What a partner was told, one after the other."""
@@ -117,7 +149,9 @@ def _without_syncs(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=OFF")
 
 
-def line(partner_id: str, units: int, quarter: str = QUARTER, sale_id: str = "S1") -> SaleLine:
+def line(
+    partner_id: str, units: int, quarter: str = QUARTER, sale_id: str = "S1", sold_on: date | None = None
+) -> SaleLine:
     """A counted sale."""
     return SaleLine(
         partner_id=partner_id,
@@ -128,7 +162,7 @@ def line(partner_id: str, units: int, quarter: str = QUARTER, sale_id: str = "S1
         product_id="TS-100",
         quantity=units,
         units=units,
-        sold_on=Quarter.parse(quarter).first_day,
+        sold_on=sold_on or Quarter.parse(quarter).first_day,
         serial_numbers=(),
         reported_at=FINAL,
         recorded_at=FINAL,

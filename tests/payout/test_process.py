@@ -26,7 +26,8 @@ from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import PayoutStatus, PayoutStatusChanged, QuarterClosed, SaleLine
 from schemas.topics import PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from schemas.values import line_key
-from services.payout.bank_details import Row, import_rows
+from services.payout.bank_checks import Row
+from services.payout.bank_details import import_rows
 from services.payout.database import open_database
 from tests.databases import sqlite_url
 from tests.payout.office import closes, iban_of, line

@@ -11,15 +11,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from sqlalchemy import event, select, text
+from sqlalchemy import event, select
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from deploy.runtime.errors import StaffelError
 from schemas.events import PayoutStatus
-from services.payout import files, invariants, ledger, runs
+from services.payout import bank_details, files, holds, invariants, ledger, runs
 from services.payout.bank_days import next_bank_day
 from services.payout.pain001 import NAMESPACE, Debtor
-from services.payout.tables import APPEND_ONLY, obligations, payments, run_files, settlements
+from services.payout.tables import (
+    APPEND_ONLY,
+    hold_lifts,
+    metadata,
+    obligations,
+    payments,
+    run_files,
+    settlements,
+)
 from services.payout.vault import Vault
 from streams.rules.terms import Terms
 from tests.databases import sqlite_url
@@ -202,17 +210,28 @@ def test_the_database_refuses_a_second_active_payment_of_an_obligation(office: O
         )
 
 
+def decisions(office: Office) -> None:
+    """A row in each table of what people and banks decided."""
+    with office.engine.begin() as connection:
+        bank_details.invalidate(connection, "P1", 1, "AC04", FINAL)
+        holds.block(connection, "P1", "court order", "A. Clerk", FINAL)
+        of = connection.execute(select(obligations.c.id)).scalars().first()
+        connection.execute(
+            hold_lifts.insert().values(
+                obligation_id=of, reason="unusual-units", facts="0", note="seen", lifted_by="A", at=FINAL
+            )
+        )
+
+
 @pytest.mark.parametrize("table", APPEND_ONLY)
-def test_ledger_files_and_bank_details_can_only_be_added_to(office: Office, table: str) -> None:
+def test_books_files_bank_details_and_decisions_can_only_be_added_to(office: Office, table: str) -> None:
     ready(office)
     office.pay()
-    column = {"postings": "amount_minor", "bank_details": "version"}.get(table)
-    changes = [f"DELETE FROM {table}", f"UPDATE {table} SET {f'{column} = 0' if column else 'sha256 = NULL'}"]
-    if table == "journals":
-        changes[1] = "UPDATE journals SET fingerprint = ''"
-    for change in changes:
+    decisions(office)
+    found = metadata.tables[table]
+    for change in (found.delete(), *(found.update().values({column: column}) for column in found.columns)):
         with pytest.raises(DatabaseError, match="append-only"), office.engine.begin() as connection:
-            connection.execute(text(change))
+            connection.execute(change)
 
 
 def test_an_edited_payment_is_a_violation(office: Office) -> None:

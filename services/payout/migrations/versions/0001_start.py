@@ -8,7 +8,9 @@ down_revision = None
 
 _INSTANT = sa.DateTime(timezone=True)
 _COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "bank_files")
+_APPEND_ONLY = ("journals", "postings", "approvals", "bank_details_invalid", "partner_blocks", "hold_lifts")
+_SEALED = ("run_files", "bank_details", "bank_files")
+_KEY_ID_BYTES = 8
 
 
 def upgrade() -> None:
@@ -20,8 +22,13 @@ def upgrade() -> None:
     _runs()
     _outbox()
     _bank()
+    _holds()
     for table in _APPEND_ONLY:
         _forbid_changes(table)
+    for table in _SEALED:
+        _allow_resealing_only(table)
+    if op.get_bind().dialect.name == "postgresql":
+        _demand_balance()
 
 
 def _consumer() -> None:
@@ -67,6 +74,7 @@ def _obligations() -> None:
         sa.Column("state", sa.String(12), nullable=False),
         sa.Column("reason", sa.String(40)),
         sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("since", _INSTANT, nullable=False),
         sa.UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     )
     op.create_index("ix_obligations_partner_id", "obligations", ["partner_id"])
@@ -79,6 +87,7 @@ def _ledger() -> None:
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("booked_at", _INSTANT, nullable=False),
+        sa.Column("reverses", sa.Text, sa.ForeignKey("journals.key"), unique=True),
     )
     op.create_table(
         "postings",
@@ -98,6 +107,7 @@ def _inputs() -> None:
         sa.Column("sale_id", sa.Text, primary_key=True),
         sa.Column("quarter", sa.String(6), nullable=False),
         sa.Column("units", sa.BigInteger, nullable=False),
+        sa.Column("sold_on", sa.Date),
         sa.Column("line", sa.Text, nullable=False),
     )
     op.create_index("ix_lines_quarter", "lines", ["quarter"])
@@ -118,6 +128,9 @@ def _inputs() -> None:
         sa.Column("masked", sa.String(12), nullable=False),
         sa.Column("sepa", sa.Boolean, nullable=False),
         sa.Column("entered_at", _INSTANT, nullable=False),
+        sa.Column("entered_by", sa.Text, nullable=False),
+        sa.Column("source", sa.String(10), nullable=False),
+        sa.Column("usable_on", sa.Date, nullable=False),
     )
     op.create_table(
         "checks",
@@ -136,20 +149,40 @@ def _runs() -> None:
     op.create_table(
         "runs",
         sa.Column("msg_id", sa.String(35), primary_key=True),
-        sa.Column("day", sa.Date, nullable=False, unique=True),
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("kind", sa.String(4), nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
         sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("prepared_by", sa.Text, nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
+        sa.Column("closed_by", sa.Text),
+        sa.Column("closed_at", _INSTANT),
         sa.Column("execution_date", sa.Date, nullable=False),
         sa.Column("payments", sa.Integer, nullable=False),
         sa.Column("total_minor", sa.BigInteger, nullable=False),
         sa.Column("currency", sa.String(3), nullable=False),
         sa.Column("written", sa.Boolean, nullable=False),
+        sa.UniqueConstraint("day", "kind", "number"),
+        sa.UniqueConstraint("msg_id", "prepared_by"),
     )
     op.create_table(
         "run_files",
         sa.Column("msg_id", sa.String(35), sa.ForeignKey("runs.msg_id"), primary_key=True),
         sa.Column("sealed", sa.LargeBinary, nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
+        sa.UniqueConstraint("msg_id", "sha256"),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("msg_id", sa.String(35), primary_key=True),
+        sa.Column("approved_by", sa.Text, primary_key=True),
+        sa.Column("prepared_by", sa.Text, nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
+        sa.ForeignKeyConstraint(["msg_id", "prepared_by"], ["runs.msg_id", "runs.prepared_by"]),
+        sa.ForeignKeyConstraint(["msg_id", "sha256"], ["run_files.msg_id", "run_files.sha256"]),
+        sa.CheckConstraint("approved_by <> prepared_by", name="ck_approvals_four_eyes"),
     )
     op.create_table(
         "payments",
@@ -185,6 +218,7 @@ def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("topic", sa.String(40), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("created_at", _INSTANT, nullable=False),
         sa.Column("sent_at", _INSTANT),
@@ -258,13 +292,61 @@ def _bank() -> None:
         sa.Column("cleared_at", _INSTANT),
         sa.Column("because", sa.Text),
     )
+
+
+def _holds() -> None:
     op.create_table(
         "bank_details_invalid",
         sa.Column("partner_id", sa.String(64), primary_key=True),
         sa.Column("version", sa.Integer, primary_key=True),
         sa.Column("reason", sa.String(40), nullable=False),
         sa.Column("at", _INSTANT, nullable=False),
+        sa.ForeignKeyConstraint(["partner_id", "version"], ["bank_details.partner_id", "bank_details.version"]),
     )
+    op.create_table(
+        "partner_blocks",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("partner_id", sa.String(64), nullable=False),
+        sa.Column("blocked", sa.Boolean, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("decided_by", sa.Text, nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
+    )
+    op.create_index("ix_partner_blocks_partner_id", "partner_blocks", ["partner_id"])
+    op.create_table(
+        "hold_lifts",
+        sa.Column("obligation_id", sa.Text, sa.ForeignKey("obligations.id"), primary_key=True),
+        sa.Column("reason", sa.String(40), primary_key=True),
+        sa.Column("facts", sa.String(64), primary_key=True),
+        sa.Column("note", sa.Text, nullable=False),
+        sa.Column("lifted_by", sa.Text, nullable=False),
+        sa.Column("at", _INSTANT, nullable=False),
+    )
+
+
+def _allow_resealing_only(table: str) -> None:
+    """Like ``_forbid_changes``, but the sealed bytes may be replaced by others that begin with another key's id."""
+    message = f"{table} is append-only"
+    columns = sa.inspect(op.get_bind()).get_columns(table)
+    others = ", ".join(column["name"] for column in columns if column["name"] != "sealed")
+    same_key = f"substr(NEW.sealed, 1, {_KEY_ID_BYTES}) = substr(OLD.sealed, 1, {_KEY_ID_BYTES})"
+    if op.get_bind().dialect.name == "sqlite":
+        for name, action in (
+            ("update", f"UPDATE OF {others} ON {table}"),
+            ("reseal", f"UPDATE OF sealed ON {table} WHEN {same_key}"),
+            ("delete", f"DELETE ON {table}"),
+        ):
+            op.execute(f"CREATE TRIGGER {table}_no_{name} BEFORE {action} BEGIN SELECT RAISE(ABORT, '{message}'); END")
+        return
+    op.execute(
+        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
+    )
+    for name, action in (
+        ("no_update", f"UPDATE OF {others} OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"),
+        ("no_reseal", f"UPDATE OF sealed ON {table} FOR EACH ROW WHEN ({same_key})"),
+    ):
+        op.execute(f"CREATE TRIGGER {table}_{name} BEFORE {action} EXECUTE FUNCTION {table}_append_only()")
 
 
 def _forbid_changes(table: str) -> None:
@@ -283,4 +365,17 @@ def _forbid_changes(table: str) -> None:
     op.execute(
         f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
         f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
+    )
+
+
+def _demand_balance() -> None:
+    """A journal out of balance can't be committed. SQLite knows no check at commit: there the ledger's own must do."""
+    op.execute(
+        "CREATE FUNCTION journal_balances() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF EXISTS (SELECT FROM postings WHERE journal = NEW.journal GROUP BY currency HAVING sum(amount_minor) <> 0) "
+        "THEN RAISE EXCEPTION 'journal % is out of balance', NEW.journal; END IF; RETURN NULL; END $$"
+    )
+    op.execute(
+        "CREATE CONSTRAINT TRIGGER postings_balance AFTER INSERT ON postings DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION journal_balances()"
     )
