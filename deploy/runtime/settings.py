@@ -86,6 +86,11 @@ class Settings:
     anomaly_last_days_percent: int = setting(
         25, "Hold a rebate whose tier the quarter's last two days just reached, with so many percent of it (0: never)"
     )
+    payout_automatic_euros: int = setting(
+        1_000_000, "Payment runs up to this sum are released without a person; say 0 in production"
+    )
+    payout_second_approval_euros: int = setting(10_000, "Payment runs above this sum need a second person's approval")
+    batch_booking: bool = setting(False, "Ask the bank for one booking a run instead of one a payment")
     link_secret: str = setting("", "Key that signs personal links (empty: made and kept in DATA/secrets)", secret=True)
     session_secret: str = setting("", "Key that signs portal sessions (likewise)", secret=True)
     bank_key: str = setting(

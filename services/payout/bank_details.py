@@ -10,7 +10,7 @@ told of the change, can object.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
@@ -147,11 +147,6 @@ def current(connection: Connection, vault: Vault, partner_ids: Sequence[str]) ->
 def accounts(connection: Connection, partner_ids: Sequence[str]) -> dict[str, Account]:
     """What may be known of the latest details of these partners, as far as there are any."""
     return {row.partner_id: _account(row) for row in connection.execute(_latest(partner_ids))}
-
-
-def in_sepa(connection: Connection, partner_ids: Sequence[str]) -> Mapping[str, bool]:
-    """For each of these partners with details, whether his account can be paid by SEPA."""
-    return {partner_id: account.sepa for partner_id, account in accounts(connection, partner_ids).items()}
 
 
 def history(connection: Connection, partner_id: str) -> list[Version]:

@@ -11,30 +11,29 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from deploy.runtime.errors import StaffelError
-from services.payout.tables import run_files, runs
+from services.payout.tables import RunKind, RunState, run_files, runs
 from services.payout.vault import Vault
 
-_PATTERN = "RB-*.xml"
+_SUFFIX = {RunKind.SEPA: ".xml", RunKind.CSV: ".csv"}
+_UNRELEASED = (RunState.DRAFT, RunState.APPROVED, RunState.VOID)
 
 
 def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
     """Write the files of released runs that were not written yet; answers which."""
     with engine.connect() as connection:
         waiting = connection.execute(
-            select(runs.c.msg_id, run_files.c.sealed, run_files.c.sha256)
+            select(runs.c.msg_id, runs.c.kind, run_files.c.sealed, run_files.c.sha256)
             .join(run_files, run_files.c.msg_id == runs.c.msg_id)
-            .where(runs.c.written.is_(False))
+            .where(runs.c.written.is_(False), runs.c.state.not_in(_UNRELEASED))
             .order_by(runs.c.day)
         ).all()
     written = []
-    for msg_id, sealed, sha256 in waiting:
-        content = vault.open(sealed, msg_id)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise StaffelError(f"the stored payment file {msg_id} is not what was released", "nothing was written")
-        path = folder / f"{msg_id}.xml"
+    for msg_id, kind, sealed, sha256 in waiting:
+        content = _opened(vault, msg_id, sealed, sha256)
+        path = folder / f"{msg_id}{_SUFFIX[RunKind(kind)]}"
         _write(path, content)
         with engine.begin() as connection:
             connection.execute(update(runs).where(runs.c.msg_id == msg_id).values(written=True))
@@ -42,9 +41,25 @@ def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
     return written
 
 
+def content_of(connection: Connection, vault: Vault, msg_id: str) -> bytes:
+    """The bytes of a run's file, as they were prepared. Raises StaffelError if there is no such run."""
+    row = connection.execute(select(run_files).where(run_files.c.msg_id == msg_id)).first()
+    if row is None:
+        raise StaffelError(f"there is no run {msg_id!r}", "see ./staffel runs list", code="unknown-run")
+    return _opened(vault, msg_id, row.sealed, row.sha256)
+
+
 def unknown(folder: Path, known: Collection[str]) -> list[str]:
     """Ids of payment files in the folder that no run of ours made."""
-    return sorted(path.stem for path in folder.glob(_PATTERN) if path.stem not in known)
+    found = (path.stem for suffix in _SUFFIX.values() for path in folder.glob(f"RB-*{suffix}"))
+    return sorted(stem for stem in found if stem not in known)
+
+
+def _opened(vault: Vault, msg_id: str, sealed: bytes, sha256: str) -> bytes:
+    content = vault.open(sealed, msg_id)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise StaffelError(f"the stored payment file {msg_id} is not what was prepared", "nothing was written")
+    return content
 
 
 def _write(path: Path, content: bytes) -> None:

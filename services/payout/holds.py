@@ -53,7 +53,6 @@ class Hold(NamedTuple):
 HOLDS = {
     NO_BANK_DETAILS: Hold("the partner gave no bank details", Ends.DETAILS),
     BANK_DETAILS_INVALID: Hold("a bank sent money back from his account: he must give another", Ends.DETAILS),
-    "no-sepa-account": Hold("his account can't take a SEPA transfer", Ends.DETAILS),
     BANK_DETAILS_NEW: Hold("his bank details were changed only just", Ends.ITSELF),
     PARTNER_BLOCKED: Hold("somebody has blocked all payments to him", Ends.UNBLOCK),
     anomalies.UNUSUAL_UNITS: Hold("he sold far more than in an average quarter", Ends.LIFT),
@@ -103,8 +102,6 @@ def verdict(programme: Programme, limits: Rules, known: Known, row: Row[Any], to
         return State.WAITING, NO_BANK_DETAILS
     if account.invalid:
         return State.WAITING, BANK_DETAILS_INVALID
-    if not account.sepa:
-        return State.HELD, "no-sepa-account"
     seen = known.seen[row.partner_id, row.quarter]
     for code in anomalies.found(limits, programme.terms_for(Quarter.parse(row.quarter)), seen):
         if (row.id, code, seen.facts) not in known.lifted:

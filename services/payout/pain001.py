@@ -1,7 +1,7 @@
 """The payment file: pain.001.001.09, SEPA credit transfers in euro. The same input gives the same bytes. Pure.
 
-No BIC is given (IBAN only) and no address of the payee; town and country of the payer are, since accounts outside the
-EEA (CH, GB …) demand them. One booking on the statement for each payment.
+No BIC is given (IBAN only). Town and country of the payer are, since accounts outside the EEA (CH, GB …) demand them;
+those of a payee only for such an account, where they are known.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 _NAME_MAX = 70  # the schema allows 140, the SEPA rulebook 70
 _REMITTANCE_MAX = 140
 _TOWN_MAX = 35
+_EEA = frozenset(
+    "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK".split()  # noqa: SIM905
+)
 
 
 class Debtor(NamedTuple):
@@ -37,6 +40,9 @@ class Transfer(NamedTuple):
     name: str
     iban: str
     remittance: str
+    bic: str = ""
+    town: str = ""
+    country: str = ""
 
 
 class Order(NamedTuple):
@@ -47,6 +53,8 @@ class Order(NamedTuple):
     execution_date: date
     debtor: Debtor
     transfers: Sequence[Transfer]
+    batch_booking: bool = False
+    """Whether the bank books one debit for all, instead of one for each payment."""
 
 
 def render(order: Order) -> bytes:
@@ -69,11 +77,16 @@ def euros(amount_minor: int) -> str:
     return f"{amount_minor // 100}.{amount_minor % 100:02d}"
 
 
+def in_eea(iban: str) -> bool:
+    """Whether an account is held in the European Economic Area, where a transfer needs no address."""
+    return iban[:2] in _EEA
+
+
 def _instruction(initiation: etree._Element, order: Order) -> None:
     info = _add(initiation, "PmtInf")
     _add(info, "PmtInfId", order.msg_id)
     _add(info, "PmtMtd", "TRF")
-    _add(info, "BtchBookg", "false")
+    _add(info, "BtchBookg", "true" if order.batch_booking else "false")
     _sums(info, order.transfers)
     _add(_add(_add(info, "PmtTpInf"), "SvcLvl"), "Cd", "SEPA")
     _add(_add(info, "ReqdExctnDt"), "Dt", order.execution_date.isoformat())
@@ -97,7 +110,12 @@ def _transfer(info: etree._Element, transfer: Transfer) -> None:
     _add(_add(element, "PmtId"), "EndToEndId", transfer.end_to_end_id)
     amount = _add(_add(element, "Amt"), "InstdAmt", euros(transfer.amount_minor))
     amount.set("Ccy", "EUR")
-    _add(_add(element, "Cdtr"), "Nm", transliterate(transfer.name, _NAME_MAX))
+    creditor = _add(element, "Cdtr")
+    _add(creditor, "Nm", transliterate(transfer.name, _NAME_MAX))
+    if transfer.town and not in_eea(transfer.iban):
+        address = _add(creditor, "PstlAdr")
+        _add(address, "TwnNm", transliterate(transfer.town, _TOWN_MAX))
+        _add(address, "Ctry", transfer.country)
     _add(_add(_add(element, "CdtrAcct"), "Id"), "IBAN", transfer.iban)
     _add(_add(element, "RmtInf"), "Ustrd", transliterate(transfer.remittance, _REMITTANCE_MAX))
 

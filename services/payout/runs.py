@@ -1,4 +1,8 @@
-"""A payment run: all payable obligations of a moment become payments in one file, in one transaction."""
+"""Payment runs before their release: what is payable becomes payments and a file, and waits to be approved.
+
+A run that is prepared has booked nothing and told nobody. Its file is made once, here, and stored; what is approved,
+released and handed to the bank later are these bytes. It takes hold of what it covers, so that nothing is in two runs.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,16 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
+from deploy.runtime.errors import StaffelError
 from services.kit.database import upsert
-from services.payout import bank_details, holds, ledger
+from services.payout import bank_details, holds, transfer_list
 from services.payout.bank_days import next_bank_day
 from services.payout.bank_details import BankDetails
 from services.payout.chunks import chunks
-from services.payout.obligations import Move, move
 from services.payout.pain001 import Debtor, Order, Transfer, euros, render
-from services.payout.recount import CLAWBACK
 from services.payout.tables import (
     PaymentState,
+    RunKind,
     RunState,
     State,
     obligations,
@@ -33,15 +37,27 @@ from services.payout.tables import (
 from services.payout.vault import Vault
 from streams.rules.terms import Programme
 
+SYSTEM = "system"
+"""Who prepares the run of each bank day."""
+WAITING = (RunState.DRAFT, RunState.APPROVED)
+"""States in which a run can still be given up."""
 _REMITTANCE_MAX = 140
 
 
-class Made(NamedTuple):
-    """A run, as released."""
+class Prepared(NamedTuple):
+    """A run that waits to be approved."""
 
     msg_id: str
+    kind: RunKind
     payments: int
     total_minor: int
+
+
+class Payer(NamedTuple):
+    """Who pays, and how the bank is asked to book it."""
+
+    debtor: Debtor
+    batch_booking: bool = False
 
 
 class _Payment(NamedTuple):
@@ -49,6 +65,7 @@ class _Payment(NamedTuple):
     partner_id: str
     amount_minor: int
     details: BankDetails
+    kind: RunKind
     covers: Sequence[Row[Any]]
 
 
@@ -65,27 +82,71 @@ def begin(engine: Engine, day: date, now: datetime) -> None:
             _claim(connection, day, now)
 
 
-def make(engine: Engine, vault: Vault, programme: Programme, debtor: Debtor, day: date, now: datetime) -> Made | None:
-    """Make the run of a bank day: file, payments, journals and events, all or nothing.
-
-    Answers None if nothing is payable, or the day's run was decided before, here or by another process.
-    """
+def prepare_day(
+    engine: Engine, vault: Vault, programme: Programme, payer: Payer, day: date, now: datetime
+) -> list[Prepared]:
+    """Prepare the runs of a bank day, once: nothing if that was decided before, here or by another process."""
     with engine.begin() as connection:
         if not _claim(connection, day, now):
-            return None
-        due = _payments(connection, vault, programme, day)
-        if not due:
-            return None
-        run = Made(run_id(programme.id, day), len(due), sum(payment.amount_minor for payment in due))
-        execution = next_bank_day(max(day, now.astimezone(programme.zone).date()))
-        _store(connection, vault, run, _order(run, programme, debtor, execution, now, due), day)
-        _pay(connection, run, execution, now, due)
+            return []
+        return _prepare(connection, vault, programme, payer, day, now, SYSTEM)
+
+
+def prepare(
+    engine: Engine, vault: Vault, programme: Programme, payer: Payer, day: date, now: datetime, by: str
+) -> list[Prepared]:
+    """Prepare runs of all that is payable now and in no run: one for each kind of file that is needed."""
+    with engine.begin() as connection:
+        return _prepare(connection, vault, programme, payer, day, now, by)
+
+
+def give_up(engine: Engine, msg_id: str, why: str, by: str, now: datetime) -> None:
+    """Void a run that is not released: what it covers can be in another. Raises StaffelError if it is too late."""
+    with engine.begin() as connection:
+        run = locked(connection, msg_id)
+        if run.state not in WAITING:
+            raise StaffelError(f"run {msg_id} is {run.state}", "only a draft or an approved run can be given up")
+        void(connection, msg_id, why, by, now)
+
+
+def give_up_late(engine: Engine, today: date, now: datetime) -> list[str]:
+    """Void the runs whose day the bank can't keep any more; answers which."""
+    with engine.begin() as connection:
+        late = connection.execute(
+            select(runs.c.msg_id)
+            .where(runs.c.state.in_(WAITING), runs.c.execution_date <= today)
+            .order_by(runs.c.msg_id)
+            .with_for_update()
+        )
+        found = list(late.scalars())
+        for msg_id in found:
+            void(connection, msg_id, "not released before its day", SYSTEM, now)
+    return found
+
+
+def locked(connection: Connection, msg_id: str) -> Row[Any]:
+    """A run's row, locked until the transaction ends. Raises StaffelError if there is none."""
+    run = connection.execute(select(runs).where(runs.c.msg_id == msg_id).with_for_update()).first()
+    if run is None:
+        raise StaffelError(f"there is no run {msg_id!r}", "see ./staffel runs list", code="unknown-run")
     return run
 
 
-def run_id(programme_id: str, day: date) -> str:
-    """The id of a day's run: the file's MsgId. The same bank sees the same id should the same day come twice."""
-    return f"RB-{day:%Y%m%d}-{_code(4, programme_id)}"
+def void(connection: Connection, msg_id: str, why: str, by: str, now: datetime) -> None:
+    """Give a run up, within a transaction that has its row locked."""
+    own = select(payments.c.end_to_end_id).where(payments.c.msg_id == msg_id)
+    connection.execute(update(settlements).where(settlements.c.end_to_end_id.in_(own)).values(active=False))
+    connection.execute(update(payments).where(payments.c.msg_id == msg_id).values(state=PaymentState.VOID))
+    connection.execute(
+        update(runs).where(runs.c.msg_id == msg_id).values(state=RunState.VOID, reason=why, closed_by=by, closed_at=now)
+    )
+
+
+def run_id(programme_id: str, day: date, kind: RunKind = RunKind.SEPA, number: int = 1) -> str:
+    """The id of a run: a payment file's MsgId. The same bank sees the same id should the same day come twice."""
+    parts = [f"{day:%Y%m%d}", _code(4, programme_id)]
+    parts += ["L"] if kind is RunKind.CSV else []
+    return "-".join(["RB", *parts, *([str(number)] if number > 1 else [])])
 
 
 def end_to_end_id(programme_id: str, partner_id: str, day: date, attempt: int = 0) -> str:
@@ -107,24 +168,39 @@ def remittance(programme: Programme, covers: Sequence[Row[Any]]) -> str:
 def _claim(connection: Connection, day: date, now: datetime) -> bool:
     claimed = connection.execute(
         upsert(run_days, connection.engine)
-        .values(day=day, msg_id=None, decided_at=now)
+        .values(day=day, decided_at=now)
         .on_conflict_do_nothing()
         .returning(run_days.c.day)
     )
     return claimed.first() is not None
 
 
+def _prepare(
+    connection: Connection, vault: Vault, programme: Programme, payer: Payer, day: date, now: datetime, by: str
+) -> list[Prepared]:
+    due = _payments(connection, vault, programme, day)
+    made = []
+    for kind in RunKind:
+        some = [payment for payment in due if payment.kind is kind]
+        if some:
+            made.append(_store(connection, vault, programme, payer, day, now, by, kind, some))
+    return made
+
+
 def _payments(connection: Connection, vault: Vault, programme: Programme, day: date) -> list[_Payment]:
+    covered = select(settlements.c.obligation_id).where(settlements.c.active)
     rows = connection.execute(
         select(obligations)
-        .where(obligations.c.state == State.PAYABLE)
+        .where(obligations.c.state == State.PAYABLE, obligations.c.id.not_in(covered))
         .order_by(obligations.c.partner_id, obligations.c.quarter, obligations.c.revision)
         .with_for_update()
     ).all()
     owed = {partner_id: list(his) for partner_id, his in groupby(rows, key=lambda row: row.partner_id)}
     owed = {partner_id: his for partner_id, his in owed.items() if _sum(his) > 0}
     details = _details(connection, vault, list(owed), day)
-    found, taken = [], set[str]()
+    of_day = payments.c.end_to_end_id.startswith(f"{day:%y%m%d}-")
+    taken = set(connection.execute(select(payments.c.end_to_end_id).where(of_day)).scalars())
+    found = []
     for partner_id, covers in owed.items():
         if partner_id not in details:
             continue
@@ -132,45 +208,50 @@ def _payments(connection: Connection, vault: Vault, programme: Programme, day: d
         while (identifier := end_to_end_id(programme.id, partner_id, day, attempt)) in taken:
             attempt += 1
         taken.add(identifier)
-        found.append(_Payment(identifier, partner_id, _sum(covers), details[partner_id], covers))
+        found.append(_Payment(identifier, partner_id, _sum(covers), *details[partner_id], covers))
     return found
 
 
-def _details(connection: Connection, vault: Vault, partner_ids: Sequence[str], day: date) -> Mapping[str, BankDetails]:
-    found: dict[str, BankDetails] = {}
-    for ids in chunks(partner_ids):
-        sepa = bank_details.in_sepa(connection, ids)
-        usable = holds.may_receive(connection, ids, day)  # what was payable may have changed since it was judged
-        found |= bank_details.current(connection, vault, [id_ for id_ in ids if sepa.get(id_) and id_ in usable])
+def _details(
+    connection: Connection, vault: Vault, partner_ids: Sequence[str], day: date
+) -> Mapping[str, tuple[BankDetails, RunKind]]:
+    found: dict[str, tuple[BankDetails, RunKind]] = {}
+    for some in chunks(partner_ids):
+        ids = sorted(holds.may_receive(connection, some, day))  # what was payable may have changed since it was judged
+        accounts = bank_details.accounts(connection, ids)
+        for id_, details in bank_details.current(connection, vault, ids).items():
+            found[id_] = details, RunKind.SEPA if accounts[id_].sepa else RunKind.CSV
     return found
 
 
-def _order(
-    run: Made, programme: Programme, debtor: Debtor, execution: date, now: datetime, due: Sequence[_Payment]
-) -> Order:
-    transfers = [
-        Transfer(
-            payment.end_to_end_id,
-            payment.amount_minor,
-            payment.details.account_holder,
-            payment.details.iban,
-            remittance(programme, payment.covers),
-        )
-        for payment in due
-    ]
-    return Order(run.msg_id, now, execution, debtor, transfers)
-
-
-def _store(connection: Connection, vault: Vault, run: Made, order: Order, day: date) -> None:
-    content = render(order)
-    connection.execute(update(run_days).where(run_days.c.day == day).values(msg_id=run.msg_id))
+def _store(
+    connection: Connection,
+    vault: Vault,
+    programme: Programme,
+    payer: Payer,
+    day: date,
+    now: datetime,
+    by: str,
+    kind: RunKind,
+    due: Sequence[_Payment],
+) -> Prepared:
+    of_day = select(func.count()).where(runs.c.day == day, runs.c.kind == kind)
+    number = connection.execute(of_day).scalar_one() + 1
+    run = Prepared(
+        run_id(programme.id, day, kind, number), kind, len(due), sum(payment.amount_minor for payment in due)
+    )
+    execution = next_bank_day(max(day, now.astimezone(programme.zone).date()))
+    content = _file(run, programme, payer, execution, now, due)
     connection.execute(
         insert(runs).values(
             msg_id=run.msg_id,
             day=day,
-            state=RunState.RELEASED,
-            created_at=order.created_at,
-            execution_date=order.execution_date,
+            kind=kind,
+            number=number,
+            state=RunState.DRAFT,
+            prepared_by=by,
+            created_at=now,
+            execution_date=execution,
             payments=run.payments,
             total_minor=run.total_minor,
             currency="EUR",
@@ -182,9 +263,32 @@ def _store(connection: Connection, vault: Vault, run: Made, order: Order, day: d
             msg_id=run.msg_id, sealed=vault.seal(content, run.msg_id), sha256=hashlib.sha256(content).hexdigest()
         )
     )
+    _cover(connection, run, due)
+    return run
 
 
-def _pay(connection: Connection, run: Made, execution: date, now: datetime, due: Sequence[_Payment]) -> None:
+def _file(
+    run: Prepared, programme: Programme, payer: Payer, execution: date, now: datetime, due: Sequence[_Payment]
+) -> bytes:
+    transfers = [
+        Transfer(
+            payment.end_to_end_id,
+            payment.amount_minor,
+            payment.details.account_holder,
+            payment.details.iban,
+            remittance(programme, payment.covers),
+            payment.details.bic,
+            payment.details.town,
+            payment.details.country,
+        )
+        for payment in due
+    ]
+    if run.kind is RunKind.CSV:
+        return transfer_list.render(execution, transfers)
+    return render(Order(run.msg_id, now, execution, payer.debtor, transfers, payer.batch_booking))
+
+
+def _cover(connection: Connection, run: Prepared, due: Sequence[_Payment]) -> None:
     for some in chunks(due):
         connection.execute(
             insert(payments),
@@ -196,7 +300,7 @@ def _pay(connection: Connection, run: Made, execution: date, now: datetime, due:
                     "bank_version": payment.details.version,
                     "amount_minor": payment.amount_minor,
                     "currency": "EUR",
-                    "state": PaymentState.RELEASED,
+                    "state": PaymentState.PREPARED,
                 }
                 for payment in some
             ],
@@ -209,27 +313,6 @@ def _pay(connection: Connection, run: Made, execution: date, now: datetime, due:
                 for row in payment.covers
             ],
         )
-        ledger.book(connection, [_journal(payment) for payment in some], now)
-        move(connection, [m for payment in some for m in _moves(payment, run, execution)], now)
-
-
-def _journal(payment: _Payment) -> ledger.Journal:
-    account = ledger.payable(payment.partner_id)
-    return ledger.transfer(f"payment:{payment.end_to_end_id}", account, ledger.IN_TRANSIT, payment.amount_minor, "EUR")
-
-
-def _moves(payment: _Payment, run: Made, execution: date) -> list[Move]:
-    return [
-        Move(
-            row,
-            State.IN_PAYMENT if row.amount_minor > 0 else State.NETTED,
-            None if row.amount_minor > 0 else CLAWBACK,
-            run.msg_id,
-            payment.end_to_end_id,
-            execution,
-        )
-        for row in payment.covers
-    ]
 
 
 def _sum(rows: Sequence[Row[Any]]) -> int:

@@ -13,18 +13,32 @@ from schwifty import IBAN
 from schwifty.exceptions import SchwiftyException
 from sqlalchemy import Engine
 
-from deploy.runtime.errors import UsageError
+from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings
 from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
-from services.payout import files, holds, invariants, lines, metrics, obligations, partners, past, recount, runs
+from services.payout import (
+    files,
+    holds,
+    invariants,
+    lines,
+    metrics,
+    obligations,
+    partners,
+    past,
+    recount,
+    release,
+    runs,
+)
 from services.payout.answers import metrics as answers
 from services.payout.answers.apply import told
 from services.payout.answers.folder import Folder
 from services.payout.bank_days import latest_run_day
 from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
+from services.payout.release import Limits
+from services.payout.runs import Payer
 from services.payout.tables import metadata
 from services.payout.vault import open_vault
 from services.payout.watermark import Ends, Watermark, passed
@@ -48,7 +62,8 @@ class Payout:
         self._settings, self._clock, self._log = process.settings, process.clock, process.log
         self._engine, self._programme = engine, programme
         self._vault = open_vault(process.settings)
-        self._debtor = debtor(process.settings)
+        self._payer = Payer(debtor(process.settings), process.settings.batch_booking)
+        self._approval = limits(process.settings)
         self._limits = holds.rules(process.settings)
         self._folder = Path(process.settings.payments)
         self._answers = Folder(Path(process.settings.bank_answers))
@@ -59,7 +74,6 @@ class Payout:
                 connection
             )  # the programme file may say something else than at the last start
         runs.begin(engine, self._latest_run_day(), self._clock.now())
-        self._write_files()
         # Lines before closes: of what comes together, what a close was made from is there first.
         subscriptions = [
             Subscription(PARTNERS, partners.project),
@@ -142,14 +156,34 @@ class Payout:
         self._check_invariants()
         if self._violations:
             return
-        made = runs.make(self._engine, self._vault, self._programme, self._debtor, day, self._clock.now())
-        if made is None:
-            return
-        metrics.RUNS.inc()
-        metrics.RUN_AMOUNT.set(made.total_minor / 100)
-        metrics.ATTEMPTS.labels("released", "").inc(made.payments)
-        self._log.info("run released", run=made.msg_id, payments=made.payments, euros=made.total_minor / 100)
+        now = self._clock.now()
+        for made in runs.prepare_day(self._engine, self._vault, self._programme, self._payer, day, now):
+            self._log.info("run prepared", run=made.msg_id, payments=made.payments, euros=made.total_minor / 100)
+        self._release_automatically()
+
+    def _release_automatically(self) -> None:
+        """Release what needs no person; also what a crash left between its preparation and its release."""
+        for msg_id in release.waiting_for_nobody(self._engine, self._approval):
+            if self._missing or self._violations:
+                return
+            now = self._clock.now()
+            try:
+                made = release.release_automatically(
+                    self._engine, self._vault, self._programme, msg_id, self._approval, now
+                )
+            except StaffelError as error:
+                self._log.error("a run was not released", run=msg_id, reason=error.message)
+                continue
+            metrics.RUNS.inc()
+            metrics.RUN_AMOUNT.set(made.total_minor / 100)
+            metrics.ATTEMPTS.labels("released", "").inc(made.payments)
+            self._log.info("run released", run=msg_id, payments=made.payments, euros=made.total_minor / 100)
         self._write_files()
+
+    def _give_up_late(self) -> None:
+        now = self._clock.now()
+        for msg_id in runs.give_up_late(self._engine, now.astimezone(self._programme.zone).date(), now):
+            self._log.error("a run was given up: not released before its day", run=msg_id)
 
     def _write_files(self) -> None:
         for path in files.write_released(self._engine, self._vault, self._folder):
@@ -158,6 +192,8 @@ class Payout:
     def _look_around(self) -> None:
         self._check_invariants()
         self._look_again_at_due()
+        self._give_up_late()
+        self._release_automatically()
         with self._engine.begin() as connection:
             obligations.look_again_at_all(connection, recount.CLOSED_TOO_EARLY)
             metrics.measure(connection, self._clock.now().timestamp(), self._clock.rate)
@@ -179,6 +215,11 @@ class Payout:
         metrics.VIOLATIONS.set(len(self._violations))
         for violation in self._violations:
             self._log.error("no payment run is made: an invariant is broken", reason=violation)
+
+
+def limits(settings: Settings) -> Limits:
+    """What needs whose eyes, as the settings say."""
+    return Limits(100 * settings.payout_automatic_euros, 100 * settings.payout_second_approval_euros)
 
 
 def debtor(settings: Settings) -> Debtor:

@@ -183,7 +183,6 @@ run_days = Table(
     "run_days",
     metadata,
     Column("day", Date, primary_key=True),
-    Column("msg_id", String(35)),  # empty if nothing was payable
     Column("decided_at", Instant, nullable=False),
 )
 

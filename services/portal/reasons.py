@@ -107,9 +107,6 @@ PAYOUTS = {
         "The last two days of the quarter lifted you to this step. Somebody looks at it before we pay.",
         "Nothing to do here: you will hear from us.",
     ),
-    "no-sepa-account": Words(
-        "Your account can't be reached by a SEPA transfer.", "Send another account to your contact at the vendor."
-    ),
     "set-off": Words("What you earned and what was taken back are equal.", "Nothing to do here."),
 }
 HELD = Words("We are checking this amount before we pay it.", "Nothing to do here: you will hear from us.")

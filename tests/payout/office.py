@@ -27,11 +27,13 @@ from schemas.events import (
 from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES, Topic
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
-from services.payout import bank_details, files, holds, lines, obligations, partners, recount, runs
+from services.payout import bank_details, files, holds, lines, obligations, partners, recount, release, runs
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows
 from services.payout.database import open_database
-from services.payout.service import debtor
+from services.payout.release import Released
+from services.payout.runs import Payer
+from services.payout.service import debtor, limits
 from services.payout.tables import outbox
 from services.payout.vault import open_vault
 from streams.rules.terms import parse
@@ -57,6 +59,8 @@ class Office:
             event.listen(self.engine, "connect", _without_syncs)
             self.engine.dispose()
         self.vault = open_vault(self.settings)
+        self.payer = Payer(debtor(self.settings))
+        self.limits = limits(self.settings)
         self.folder = Path(self.settings.payments)
         self._offset = 0
 
@@ -86,9 +90,13 @@ class Office:
         with self.engine.begin() as connection:
             _HANDLERS[topic](Batch(connection, received))
 
-    def details(self, partner_id: str, iban: str = "", holder: str = "", at: datetime = FINAL) -> str:
+    def details(
+        self, partner_id: str, iban: str = "", holder: str = "", at: datetime = FINAL, town: str = "", country: str = ""
+    ) -> str:
         """Bank details come in."""
-        row = Row(partner_id, holder or f"Holder of {partner_id}", iban or iban_of(partner_id))
+        row = Row(
+            partner_id, holder or f"Holder of {partner_id}", iban or iban_of(partner_id), town=town, country=country
+        )
         return import_rows(self.engine, self.settings, [row], at)[0].result
 
     def refused(self, partner_id: str, version: int = 1, reason: str = "AC04", at: datetime = FINAL) -> None:
@@ -119,9 +127,27 @@ class Office:
         if upto is not None:
             recount.look(self.engine, PROGRAMME, holds.rules(self.settings), upto, now)
 
-    def pay(self, day: date = FRIDAY, now: datetime = FINAL) -> runs.Made | None:
-        """Make a day's run and write its file."""
-        made = runs.make(self.engine, self.vault, PROGRAMME, debtor(self.settings), day, now)
+    def pay(self, day: date = FRIDAY, now: datetime = FINAL) -> Released | None:
+        """Prepare a day's runs, release them as nobody has to approve them, and write their files."""
+        runs.prepare_day(self.engine, self.vault, PROGRAMME, self.payer, day, now)
+        made = [
+            release.release_automatically(self.engine, self.vault, PROGRAMME, msg_id, self.limits, now)
+            for msg_id in release.waiting_for_nobody(self.engine, self.limits)
+        ]
+        files.write_released(self.engine, self.vault, self.folder)
+        return made[0] if made else None
+
+    def prepare(self, by: str = "A. Preparer", day: date = FRIDAY, now: datetime = FINAL) -> list[runs.Prepared]:
+        """Somebody prepares runs of what is payable."""
+        return runs.prepare(self.engine, self.vault, PROGRAMME, self.payer, day, now, by)
+
+    def approve(self, msg_id: str, by: str = "B. Approver", now: datetime = FINAL) -> int:
+        """Somebody approves a run."""
+        return release.approve(self.engine, msg_id, by, self.limits, now)
+
+    def release(self, msg_id: str, by: str = "B. Approver", now: datetime = FINAL) -> Released:
+        """Somebody releases a run; its file is written."""
+        made = release.release(self.engine, self.vault, PROGRAMME, msg_id, by, self.limits, now)
         files.write_released(self.engine, self.vault, self.folder)
         return made
 

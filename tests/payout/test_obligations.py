@@ -72,14 +72,6 @@ def test_without_bank_details_it_waits_is_told_once_and_becomes_payable_with_the
     assert office.statuses("P1")[1:] == [(PayoutStatus.PAYABLE, None)]
 
 
-def test_an_account_outside_sepa_is_held(office: Office) -> None:
-    office.details("P1", iban="TR330006100519786457841326")
-    office.sells("P1", 50)
-    office.closes("P1", 75_000)
-    office.recount()
-    assert office.statuses("P1") == [(PayoutStatus.HELD, "no-sepa-account")]
-
-
 def test_a_recount_that_differs_holds_and_heals_when_the_line_arrives(office: Office) -> None:
     office.details("P1")
     office.sells("P1", 49)

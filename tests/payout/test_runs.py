@@ -16,11 +16,12 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from deploy.runtime.errors import StaffelError
 from schemas.events import PayoutStatus
-from services.payout import bank_details, files, holds, invariants, ledger, runs
+from services.payout import bank_details, files, holds, invariants, ledger, release, runs
 from services.payout.bank_days import next_bank_day
-from services.payout.pain001 import NAMESPACE, Debtor
+from services.payout.pain001 import NAMESPACE
 from services.payout.tables import (
     APPEND_ONLY,
+    bank_files,
     hold_lifts,
     metadata,
     obligations,
@@ -31,7 +32,7 @@ from services.payout.tables import (
 from services.payout.vault import Vault
 from streams.rules.terms import Terms
 from tests.databases import sqlite_url
-from tests.payout.office import FINAL, FRIDAY, PROGRAMME, Office, iban_of
+from tests.payout.office import FINAL, FRIDAY, PROGRAMME, Office
 
 TERMS: Terms = PROGRAMME.terms[0]
 
@@ -187,7 +188,9 @@ def test_a_file_of_a_run_we_do_not_know_is_noticed(office: Office) -> None:
 
 def test_another_key_opens_no_file(office: Office) -> None:
     ready(office)
-    runs.make(office.engine, office.vault, PROGRAMME, DEBTOR, FRIDAY, FINAL)
+    [run] = office.prepare()
+    office.approve(run.msg_id)
+    release.release(office.engine, office.vault, PROGRAMME, run.msg_id, "B. Approver", office.limits, FINAL)
     with pytest.raises(StaffelError, match="another key"):
         files.write_released(office.engine, Vault("another"), office.folder)
     assert list(office.folder.glob("*")) == []
@@ -214,6 +217,11 @@ def decisions(office: Office) -> None:
     """A row in each table of what people and banks decided."""
     with office.engine.begin() as connection:
         bank_details.invalidate(connection, "P1", 1, "AC04", FINAL)
+        connection.execute(
+            bank_files.insert().values(
+                sha256="0", name="a.xml", kind="camt.053", message_id="1", sealed=b"keykeyke" + b"0" * 40, read_at=FINAL
+            )
+        )
         holds.block(connection, "P1", "court order", "A. Clerk", FINAL)
         of = connection.execute(select(obligations.c.id)).scalars().first()
         connection.execute(
@@ -240,7 +248,7 @@ def test_an_edited_payment_is_a_violation(office: Office) -> None:
     with office.engine.begin() as connection:
         connection.execute(payments.update().values(amount_minor=75_001))
     with office.engine.connect() as connection:
-        assert len(invariants.violations(connection)) == 3
+        assert len(invariants.violations(connection)) == 4
 
 
 def test_an_obligation_that_looks_unpaid_although_it_was_is_a_violation(office: Office) -> None:
@@ -358,6 +366,3 @@ def test_whatever_happens_what_is_paid_and_open_is_what_was_closed(
         assert got + open_minor == (revisions[-1] if revisions else 0)
         assert got >= 0
     office.engine.dispose()
-
-
-DEBTOR = Debtor("Staffel", iban_of("debtor"), "Berlin", "DE")

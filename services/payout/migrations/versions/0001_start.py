@@ -143,7 +143,6 @@ def _runs() -> None:
     op.create_table(
         "run_days",
         sa.Column("day", sa.Date, primary_key=True),
-        sa.Column("msg_id", sa.String(35)),
         sa.Column("decided_at", _INSTANT, nullable=False),
     )
     op.create_table(
