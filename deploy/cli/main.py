@@ -57,6 +57,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
     "Pay": {
+        "runs": Row("deploy.cli.runs", "See, prepare, approve and release payment runs"),
         "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
         "holds": Row("deploy.cli.holds", "What holds up payments; block a partner, let a checked payment go"),
     },

@@ -11,12 +11,14 @@ An **obligation** is what one revision of a close made payable; below zero it is
 
 A **run** pays each partner the sum of his payable obligations in one payment, if it is above zero. If not, nothing
 happens to them: they stay payable and are carried into the next run. Held and waiting ones are left out of the sum.
+It is prepared on each bank day, approved by somebody who did not prepare it, and released: only then anything is
+booked. One that is not released before its day, or in which something has changed, is given up.
 
 The **ledger** has ``expense:rebate``, ``asset:bank:in_transit`` and, for each partner, ``liability:payable:<partner>``
 with what the vendor owes him; a partner in debt after a clawback has it on the other side.
 Recording books expense to liability, a payment books liability to in-transit. Nothing is ever changed or deleted.
 
-A payment cannot be made twice: an obligation has at most one active settlement (a unique index), a bank day has at most
-one run (a primary key), identifiers follow from day and partner, and the file is stored in the transaction that makes
-the payments and never made again.
+A payment cannot be made twice: an obligation has at most one active settlement (a unique index), whatever run takes
+hold of it; identifiers follow from day and partner; the file is stored when the run is prepared and never made again;
+and the release is one transaction under the lock of the run's row.
 """

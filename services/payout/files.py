@@ -34,7 +34,7 @@ def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
     for msg_id, kind, sealed, sha256 in waiting:
         content = _opened(vault, msg_id, sealed, sha256)
         path = folder / f"{msg_id}{_SUFFIX[RunKind(kind)]}"
-        _write(path, content)
+        write(path, content)
         with engine.begin() as connection:
             connection.execute(update(runs).where(runs.c.msg_id == msg_id).values(written=True))
         written.append(path)
@@ -62,7 +62,8 @@ def _opened(vault: Vault, msg_id: str, sealed: bytes, sha256: str) -> bytes:
     return content
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, readable for the owner alone, and on the disk when this returns."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -8,11 +8,12 @@ from sqlalchemy import Connection, func, select
 from services.kit.metrics import OUTBOX_OLDEST
 from services.payout import ledger, recount
 from services.payout.outbox import oldest_unsent
-from services.payout.tables import State, obligations
+from services.payout.tables import RunState, State, obligations, runs
 
 RUNS = Counter("payout_runs_total", "Payment runs released")
 RUN_AMOUNT = Gauge("payout_run_amount_euros", "Sum of the latest payment run")
 ATTEMPTS = Counter("payout_attempts_total", "Payments by what became of them", ["state", "reason"])
+WAITING_OLDEST = Gauge("payout_run_waiting_oldest_age_seconds", "How long the oldest unreleased run has been waiting")
 OBLIGATIONS = Gauge("payout_obligations", "Obligations by state and, where held, reason", ["state", "reason"])
 TRIAL_BALANCE = Gauge("ledger_trial_balance_euros", "Sum of all postings; must be 0")
 HELD_OLDEST = Gauge("payout_held_oldest_age_seconds", "How long the longest held obligation is held", ["reason"])
@@ -26,6 +27,9 @@ def measure(connection: Connection, now: float, rate: float) -> None:
     DIFFERENCE.set(recount.units_in_doubt(connection))
     since = oldest_unsent(connection)
     OUTBOX_OLDEST.set(max(0.0, now - since.timestamp()) / rate if since else 0)
+    waiting = select(func.min(runs.c.created_at)).where(runs.c.state.in_([RunState.DRAFT, RunState.APPROVED]))
+    prepared = connection.execute(waiting).scalar()
+    WAITING_OLDEST.set(max(0.0, now - prepared.timestamp()) if prepared else 0)
     HELD_OLDEST.clear()
     held = select(obligations.c.reason, func.min(obligations.c.since)).where(obligations.c.state == State.HELD)
     for reason, began in connection.execute(held.group_by(obligations.c.reason)):

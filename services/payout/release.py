@@ -7,6 +7,7 @@ thing that the payment depends on; if one does not hold any more, nothing is pai
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -161,10 +162,14 @@ def _objection(connection: Connection, vault: Vault, run: Row[Any], today: date)
     file = connection.execute(select(run_files).where(run_files.c.msg_id == run.msg_id)).one()
     if hashlib.sha256(vault.open(file.sealed, run.msg_id)).hexdigest() != file.sha256:
         return "the stored file is not the one that was approved"
+    sums: Counter[str] = Counter()
     for row in _covered(connection, run.msg_id):
         if row.state != State.PAYABLE:
             return f"{row.id} is {row.state} by now"
+        sums[row.end_to_end_id] += row.amount_minor
     paid = connection.execute(select(payments).where(payments.c.msg_id == run.msg_id)).all()
+    if sums != Counter({row.end_to_end_id: row.amount_minor for row in paid}):
+        return "something that it covers was paid otherwise by now"
     for some in chunks(paid):
         ids = [row.partner_id for row in some]
         accounts, usable = bank_details.accounts(connection, ids), holds.may_receive(connection, ids, today)

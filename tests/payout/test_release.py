@@ -279,7 +279,7 @@ def test_an_address_goes_along_only_where_an_account_is_outside_the_eea(careful:
     careful.release(run.msg_id)
     tree = etree.parse(careful.folder / f"{run.msg_id}.xml")
     towns = [e.findtext(f".//{{{NAMESPACE}}}TwnNm") for e in tree.iter(f"{{{NAMESPACE}}}Cdtr")]
-    assert sorted(map(str, towns)) == ["None", "Zuerich"]
+    assert sorted(map(str, towns)) == ["None", "Zurich"]
     with careful.engine.connect() as connection:
         shown = runs_view.described(connection, run.msg_id, PERSONS)
     assert any("outside the EEA" in warning for warning in shown["warnings"])
