@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,16 +9,19 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, update
 
 from deploy.runtime.clock import Clock, RealClock
-from schemas.events import Partner
-from services.kit.consumer import Batch
+from schemas.events import BankDetailsChange, BankDetailsChanged, Partner
+from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
-from services.notification import metrics
-from services.notification.messages import Kind, Told, dump, kind_of
+from services.notification import addresses, metrics
+from services.notification.addresses import one_line
+from services.notification.calls import Call, Near, calls, predecessor
+from services.notification.messages import Kind, Told, dump
 from services.notification.tables import State, messages, partners
 from streams.rules.terms import Programme
 
-_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _UNSENT = (State.WAITING, State.PENDING, State.FAILED)
+_STANDINGS = (Kind.WEEKLY, Kind.THRESHOLD_NEAR)
+"""Mails that whoever is no partner any more need not get."""
 
 
 class Verdict(NamedTuple):
@@ -32,8 +34,8 @@ class Verdict(NamedTuple):
 class Handler:
     """What the service does with what it reads."""
 
-    def __init__(self, engine: Engine, clock: Clock, programme: Programme) -> None:
-        self._engine, self._clock, self._programme = engine, clock, programme
+    def __init__(self, engine: Engine, clock: Clock, programme: Programme, near: Near) -> None:
+        self._engine, self._clock, self._programme, self._near = engine, clock, programme, near
         self._real = RealClock()
 
     def partners(self, batch: Batch) -> None:
@@ -46,6 +48,7 @@ class Handler:
             statement = upsert(partners, self._engine)
             columns = {name: statement.excluded[name] for name in ("name", "email", "language", "country", "left_on")}
             batch.connection.execute(statement.on_conflict_do_update(index_elements=["partner_id"], set_=columns), rows)
+        addresses.remember(batch, {partner_id: row.email for partner_id, row in before.items()})
         if erased:
             _forget(batch.connection, erased)
         readdressed = [
@@ -58,46 +61,75 @@ class Handler:
 
     def events(self, batch: Batch) -> None:
         """Note the mails that these events call for."""
-        told = [
-            (record, record.event, kind)
-            for record in batch.received
-            if isinstance(record.event, Told) and (kind := kind_of(record.event)) is not None
-        ]
-        known = _known(batch.connection, {event.partner_id for _, event, _ in told})
-        now = self._real.now()
+        told = [(record, record.event) for record in batch.received if isinstance(record.event, Told)]
+        known = _known(batch.connection, {event.partner_id for _, event in told})
+        noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
         rows = []
-        for record, event, kind in told:
-            verdict = self._judge(kind, record.recorded_at, known.get(event.partner_id))
-            rows.append(
-                {
-                    "event_id": record.event_id,
-                    "partner_id": event.partner_id,
-                    "kind": kind.value,
-                    "event": dump(event),
-                    "recorded_at": record.recorded_at,
-                    "queued_at": now,
-                    "next_try_at": now,
-                    "state": verdict.state.value,
-                    "attempts": 0,
-                    "last_error": verdict.reason,
-                }
+        for record, event in told:
+            earlier = noted.get(predecessor(event) or "")
+            for call in calls(event, record.event_id, earlier, self._near, self._programme.zone):
+                noted.setdefault(call.id, call)
+                rows.append(self._row(call, event.partner_id, record, known.get(event.partner_id)))
+            if isinstance(event, BankDetailsChanged) and event.change is not BankDetailsChange.INVALID:
+                rows += self._notices(batch.connection, event, record)
+        self._note(batch.connection, rows)
+
+    def _notices(self, connection: Connection, event: BankDetailsChanged, record: Received) -> list[dict[str, Any]]:
+        """News of bank details also go to each address that was his until recently: a thief changes both."""
+        former = addresses.former(connection, event.partner_id, record.recorded_at)
+        return [
+            self._row(
+                Call(f"{record.event_id}/{name}", Kind.BANK_DETAILS_NOTICE, dump(event)),
+                event.partner_id,
+                record,
+                None,
+                recipient,
             )
-            _count(kind, verdict)
-        if rows:
-            batch.connection.execute(upsert(messages, self._engine).on_conflict_do_nothing(), rows)
+            for name, recipient in former
+        ]
+
+    def _row(
+        self, call: Call, partner_id: str, record: Received, partner: Row[Any] | None, recipient: str | None = None
+    ) -> dict[str, Any]:
+        now = self._real.now()
+        verdict = Verdict(State.PENDING) if recipient else self._judge(call.kind, record.recorded_at, partner)
+        return {
+            "event_id": call.id,
+            "partner_id": partner_id,
+            "recipient": recipient,
+            "kind": call.kind.value,
+            "event": call.event,
+            "recorded_at": record.recorded_at,
+            "queued_at": now,
+            "next_try_at": now,
+            "state": verdict.state.value,
+            "attempts": 0,
+            "last_error": verdict.reason,
+        }
+
+    def _note(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        # What the database answers was added: what was told before is neither told nor counted again.
+        statement = upsert(messages, self._engine).on_conflict_do_nothing()
+        added = connection.execute(statement.returning(messages.c.kind, messages.c.state), rows)
+        for kind, state in added:
+            _count(Kind(kind), State(state))
 
     def _release(self, connection: Connection, partner_ids: Collection[str]) -> None:
         known = _known(connection, partner_ids)
         held = connection.execute(
             select(messages.c.number, messages.c.partner_id, messages.c.kind, messages.c.recorded_at).where(
-                messages.c.partner_id.in_(partner_ids), messages.c.state.in_([State.WAITING, State.FAILED])
+                messages.c.partner_id.in_(partner_ids),
+                messages.c.state.in_([State.WAITING, State.FAILED]),
+                messages.c.recipient.is_(None),
             )
         ).all()
         changes = []
         for row in held:
             verdict = self._judge(Kind(row.kind), row.recorded_at, known[row.partner_id])
             changes.append({"of": row.number, "to": verdict.state.value, "why": verdict.reason, "at": self._real.now()})
-            _count(Kind(row.kind), verdict)
+            _count(Kind(row.kind), verdict.state)
         if changes:
             connection.execute(
                 update(messages)
@@ -118,7 +150,7 @@ class Handler:
         if partner is None or not partner.email:
             return Verdict(State.WAITING)
         today = self._clock.now().astimezone(self._programme.zone).date()
-        if kind is Kind.WEEKLY and partner.left_on is not None and partner.left_on <= today:
+        if kind in _STANDINGS and partner.left_on is not None and partner.left_on <= today:
             return Verdict(State.EXPIRED, "no longer a partner")
         return Verdict(State.PENDING)
 
@@ -128,24 +160,30 @@ def _known(connection: Connection, partner_ids: Collection[str]) -> dict[str, Ro
     return {row.partner_id: row for row in rows}
 
 
+def _noted(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(messages.c.event_id, messages.c.kind, messages.c.event).where(messages.c.event_id.in_(ids))
+    )
+    return {row.event_id: Call(row.event_id, Kind(row.kind), row.event) for row in rows}
+
+
 def _partner_row(partner_id: str, event: Partner) -> dict[str, Any]:
     return {
         "partner_id": partner_id,
-        "name": _one_line(event.name),
-        "email": _one_line(event.email),
-        "language": _one_line(event.language),
-        "country": _one_line(event.country),
+        "name": one_line(event.name),
+        "email": one_line(event.email),
+        "language": one_line(event.language),
+        "country": one_line(event.country),
         "left_on": event.left_on,
     }
 
 
-def _one_line(text: str) -> str:
-    """What comes from outside, without the characters that mean something to a mail or a database."""
-    return _CONTROL.sub(" ", text).strip()[:200]
-
-
 def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     connection.execute(delete(partners).where(partners.c.partner_id.in_(partner_ids)))
+    addresses.forget(connection, partner_ids)
+    connection.execute(update(messages).where(messages.c.partner_id.in_(partner_ids)).values(recipient=None))
     connection.execute(
         update(messages)
         .where(messages.c.partner_id.in_(partner_ids), messages.c.state.in_(_UNSENT))
@@ -153,6 +191,6 @@ def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     )
 
 
-def _count(kind: Kind, verdict: Verdict) -> None:
-    if verdict.state in (State.WAITING, State.EXPIRED):
-        metrics.count(kind, "waiting" if verdict.state is State.WAITING else "expired")
+def _count(kind: Kind, state: State) -> None:
+    if state in (State.WAITING, State.EXPIRED):
+        metrics.count(kind, "waiting" if state is State.WAITING else "expired")

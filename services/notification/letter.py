@@ -38,12 +38,13 @@ class Letter(NamedTuple):
 
     subject: str
     title: str
-    figure: str
-    """The one number that he should see first."""
-    caption: str
-    """What that number is."""
     paragraphs: tuple[str, ...]
-    button: str
+    figure: str = ""
+    """The one number or date that he should see first, if there is one."""
+    caption: str = ""
+    """What that is."""
+    button: str = ""
+    """What his personal link is called. Without a name the letter has no link."""
     steps: tuple[Step, ...] = ()
     facts: tuple[Fact, ...] = ()
     good: bool = False
@@ -58,6 +59,8 @@ class Frame(NamedTuple):
     greeting: str
     link: str
     link_note: str
+    colon: str
+    """What stands between a label and its value: not every language writes ``:`` right behind the word."""
     footer: tuple[str, ...]
 
 

@@ -111,7 +111,7 @@ class Sender:
                 row.event,
                 Addressee(row.partner_id, row.name, row.language, row.country),
                 self._programme,
-                self._link(row.partner_id, json.loads(row.event)["quarter"]),
+                self._link(row.partner_id, json.loads(row.event).get("quarter", "")),
             )
             return self._envelope.seal(message, event_id=row.event_id, recipient=recipient, at=self._clock.now())
         except Exception as error:  # one message that can't be written must not hold up everybody else's
@@ -154,8 +154,9 @@ class Sender:
 
 def _due(now: datetime) -> Select[Any]:
     addressed = messages.join(partners, partners.c.partner_id == messages.c.partner_id)
+    email = func.coalesce(messages.c.recipient, partners.c.email).label("email")
     return (
-        select(messages, partners.c.name, partners.c.email, partners.c.language, partners.c.country)
+        select(messages, partners.c.name, email, partners.c.language, partners.c.country)
         .select_from(addressed)
         .where(messages.c.state == State.PENDING, messages.c.next_try_at <= now)
         .order_by(messages.c.number)

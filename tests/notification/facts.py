@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from schemas.events import (
+    BankDetailsChange,
+    BankDetailsChanged,
     CloseKind,
     Event,
     Partner,
@@ -17,9 +19,10 @@ from schemas.events import (
     WeeklySummary,
     id_of,
 )
-from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
 from services.kit.consumer import Received
-from services.notification.messages import Addressee, Link, Message, Told, compose, dump, kind_of
+from services.notification.calls import Call, Near, calls
+from services.notification.messages import Addressee, Link, Message, Told, compose
 from streams.rules.terms import Programme, parse
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,7 @@ _TOPICS: dict[type[Event], Topic] = {
     WeeklySummary: WEEKLY_SUMMARIES,
     QuarterClosed: QUARTER_CLOSES,
     PayoutStatusChanged: PAYOUTS,
+    BankDetailsChanged: BANK_DETAILS,
 }
 
 
@@ -143,6 +147,20 @@ def payout(
     )
 
 
+def bank_details(
+    change: BankDetailsChange = BankDetailsChange.CHANGED, number: int = 1, version: int = 2
+) -> BankDetailsChanged:
+    """The partner's bank details changed."""
+    usable = change is not BankDetailsChange.INVALID
+    return BankDetailsChanged(
+        partner_id=f"P{number}",
+        version=version,
+        change=change,
+        usable_on=date(2026, 12, 18) if usable else None,
+        occurred_at=NOON,
+    )
+
+
 def received(event: Event | None, at: datetime, key: str = "") -> Received:
     """The event as the reader hands it over; None with a key is a tombstone."""
     if event is None:
@@ -151,9 +169,15 @@ def received(event: Event | None, at: datetime, key: str = "") -> Received:
     return Received(topic, event.partner_id, event, id_of(event), at, 0, 0)  # type: ignore[attr-defined]
 
 
-def mail_about(event: Told, name: str = "Systemhaus 1", language: str = "en", country: str = "GB") -> Message:
-    """The mail about this event, with a link that works until the day after."""
-    kind = kind_of(event)
-    assert kind is not None
+def called_for(event: Told, earlier: Call | None = None) -> list[Call]:
+    """The mails that this event calls for."""
+    return list(calls(event, id_of(event), earlier, Near(units=3, weeks=4), programme().zone))
+
+
+def mail_about(
+    event: Told, name: str = "Systemhaus 1", language: str = "en", country: str = "GB", earlier: Told | None = None
+) -> Message:
+    """The mail about this event after an earlier one was told, with a link that works until the day after."""
+    call = called_for(event, called_for(earlier)[0] if earlier else None)[0]
     link = Link("https://portal.example/l/token", 24, NOON + timedelta(days=1))
-    return compose(kind, dump(event), Addressee("P1", name, language, country), programme(), link)
+    return compose(call.kind, call.event, Addressee("P1", name, language, country), programme(), link)

@@ -1,0 +1,65 @@
+"""The addresses that a partner had until recently: they hear of changed bank details too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, select
+
+from schemas.events import Partner
+from services.kit.consumer import Batch
+from services.kit.database import upsert
+from services.notification.tables import former_addresses, partners
+
+KEPT = timedelta(days=90)
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
+
+
+def one_line(text: str) -> str:
+    """What comes from outside, without the characters that mean something to a mail or a database."""
+    return _CONTROL.sub(" ", text).strip()[:200]
+
+
+def remember(batch: Batch, before: Mapping[str, str]) -> None:
+    """Keep each address that these records of ``partners`` replace. ``before`` is what they find: one a partner."""
+    present, replaced = dict(before), dict[tuple[str, str], datetime]()
+    for record in batch.received:
+        left = present.pop(record.key, "")
+        if not isinstance(record.event, Partner):
+            continue  # erased
+        present[record.key] = one_line(record.event.email)
+        if left and left != present[record.key]:
+            replaced[record.key, left] = record.recorded_at
+    if not replaced:
+        return
+    statement = upsert(former_addresses, batch.connection.engine)
+    batch.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["partner_id", "email"], set_={"until": statement.excluded.until}
+        ),
+        [{"partner_id": id_, "email": email, "until": until} for (id_, email), until in replaced.items()],
+    )
+    oldest = max(replaced.values()) - KEPT
+    batch.connection.execute(delete(former_addresses).where(former_addresses.c.until < oldest))
+
+
+def former(connection: Connection, partner_id: str, at: datetime) -> list[tuple[str, str]]:
+    """Names and addresses of where he was reached until recently, the latest first: ``previous``, ``previous-2``…"""
+    found = connection.execute(
+        select(former_addresses.c.email)
+        .join(partners, partners.c.partner_id == former_addresses.c.partner_id)
+        .where(
+            former_addresses.c.partner_id == partner_id,
+            former_addresses.c.until >= at - KEPT,
+            former_addresses.c.email != partners.c.email,
+        )
+        .order_by(former_addresses.c.until.desc(), former_addresses.c.email)
+    ).scalars()
+    return [(f"previous-{n}" if n > 1 else "previous", email) for n, email in enumerate(found, 1)]
+
+
+def forget(connection: Connection, partner_ids: Collection[str]) -> None:
+    """Of who is erased, nothing is kept."""
+    connection.execute(delete(former_addresses).where(former_addresses.c.partner_id.in_(partner_ids)))
