@@ -104,7 +104,7 @@ def _is_near(event: WeeklySummary, near: Near, zone: ZoneInfo) -> bool:
 
 def _with(event: QuarterClosed, earlier: Call | None) -> Close:
     told = msgspec.json.decode(earlier.event, type=QuarterClosed) if earlier else None
-    return Close(**asdict(event), told=told)
+    return Close(**asdict(event) | {"told": told})
 
 
 def _kind_of_payout(event: PayoutStatusChanged, earlier: Call | None) -> Kind | None:

@@ -14,13 +14,12 @@ from deploy.runtime.settings import Settings, load
 from schemas.events import Event
 from services.kit.consumer import Batch, Received
 from services.kit.database import open_engine
-from services.notification.calls import Near
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.sender import Sender
 from services.notification.tables import MIGRATIONS, State, messages, metadata
 from tests.databases import drop, postgres_url, sqlite_url
-from tests.notification.facts import programme, received
+from tests.notification.facts import NEAR, programme, received
 from tests.notification.mailbox import Mailbox
 
 
@@ -30,7 +29,7 @@ class Desk:
     def __init__(self, engine: Engine, outgoing: Engine, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
         self.clock = RealClock()
-        self.handler = Handler(engine, self.clock, programme(), Near(units=3, weeks=4))
+        self.handler = Handler(engine, self.clock, programme(), NEAR)
         self.sender = Sender(outgoing, settings, self.clock, programme())
 
     def told(self, *events: Event, ago: timedelta = timedelta()) -> None:

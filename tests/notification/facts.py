@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from schemas.events import (
     BankDetailsChange,
     BankDetailsChanged,
@@ -26,6 +28,7 @@ from services.notification.messages import Addressee, Link, Message, Told, compo
 from streams.rules.terms import Programme, parse
 
 ROOT = Path(__file__).parents[2]
+NEAR = Near(units=3, weeks=4)
 NOON = datetime(2026, 12, 14, 12, tzinfo=UTC)
 _TOPICS: dict[type[Event], Topic] = {
     Partner: PARTNERS,
@@ -127,10 +130,10 @@ def close(kind: CloseKind = CloseKind.FINAL, units: int = 52, payable: int = 78_
 
 
 def payout(
-    status: PayoutStatus = PayoutStatus.IN_PAYMENT, amount: int = 78_000, number: int = 1
+    status: PayoutStatus = PayoutStatus.IN_PAYMENT, amount: int = 78_000, number: int = 1, **changes: object
 ) -> PayoutStatusChanged:
     """The money of the final close moves."""
-    return PayoutStatusChanged(
+    moved = PayoutStatusChanged(
         programme_id="topseller",
         partner_id=f"P{number}",
         quarter="2026Q4",
@@ -145,6 +148,7 @@ def payout(
         execution_date=date(2027, 2, 2),
         occurred_at=datetime(2027, 1, 29, 9, tzinfo=UTC),
     )
+    return replace(moved, **changes)
 
 
 def bank_details(
@@ -171,7 +175,7 @@ def received(event: Event | None, at: datetime, key: str = "") -> Received:
 
 def called_for(event: Told, earlier: Call | None = None) -> list[Call]:
     """The mails that this event calls for."""
-    return list(calls(event, id_of(event), earlier, Near(units=3, weeks=4), programme().zone))
+    return list(calls(event, id_of(event), earlier, NEAR, programme().zone))
 
 
 def mail_about(
