@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
@@ -45,19 +46,29 @@ def remember(batch: Batch, before: Mapping[str, str]) -> None:
     batch.connection.execute(delete(former_addresses).where(former_addresses.c.until < oldest))
 
 
-def former(connection: Connection, partner_id: str, at: datetime) -> list[tuple[str, str]]:
-    """Names and addresses of where he was reached until recently, the latest first: ``previous``, ``previous-2``…"""
-    found = connection.execute(
-        select(former_addresses.c.email)
+class Former(NamedTuple):
+    """An address that was a partner's until then."""
+
+    email: str
+    until: datetime
+
+    def is_recent(self, at: datetime) -> bool:
+        """Whether he was reached there within the last ninety days."""
+        return self.until >= at - KEPT
+
+
+def former(connection: Connection, partner_ids: Collection[str]) -> dict[str, list[Former]]:
+    """The addresses that are kept of these partners and are not the present one, the latest first."""
+    rows = connection.execute(
+        select(former_addresses)
         .join(partners, partners.c.partner_id == former_addresses.c.partner_id)
-        .where(
-            former_addresses.c.partner_id == partner_id,
-            former_addresses.c.until >= at - KEPT,
-            former_addresses.c.email != partners.c.email,
-        )
+        .where(former_addresses.c.partner_id.in_(partner_ids), former_addresses.c.email != partners.c.email)
         .order_by(former_addresses.c.until.desc(), former_addresses.c.email)
-    ).scalars()
-    return [(f"previous-{n}" if n > 1 else "previous", email) for n, email in enumerate(found, 1)]
+    )
+    found: dict[str, list[Former]] = {}
+    for row in rows:
+        found.setdefault(row.partner_id, []).append(Former(row.email, row.until))
+    return found
 
 
 def forget(connection: Connection, partner_ids: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from schemas.events import BankDetailsChange, BankDetailsChanged, Partner
 from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
 from services.notification import addresses, metrics
-from services.notification.addresses import one_line
+from services.notification.addresses import Former, one_line
 from services.notification.calls import Call, Near, calls, predecessor
 from services.notification.messages import Kind, Told, dump
 from services.notification.tables import State, messages, partners
@@ -64,32 +64,39 @@ class Handler:
         told = [(record, record.event) for record in batch.received if isinstance(record.event, Told)]
         known = _known(batch.connection, {event.partner_id for _, event in told})
         noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
+        news = {event.partner_id for _, event in told if _is_news_of_details(event)}
+        former = addresses.former(batch.connection, news) if news else {}
         rows = []
         for record, event in told:
             earlier = noted.get(predecessor(event) or "")
             for call in calls(event, record.event_id, earlier, self._near, self._programme.zone):
                 noted.setdefault(call.id, call)
                 rows.append(self._row(call, event.partner_id, record, known.get(event.partner_id)))
-            if isinstance(event, BankDetailsChanged) and event.change is not BankDetailsChange.INVALID:
-                rows += self._notices(batch.connection, event, record)
+            if _is_news_of_details(event):
+                rows += self._notices(event, record, former.get(event.partner_id, []))
         self._note(batch.connection, rows)
 
-    def _notices(self, connection: Connection, event: BankDetailsChanged, record: Received) -> list[dict[str, Any]]:
-        """News of bank details also go to each address that was his until recently: a thief changes both."""
-        former = addresses.former(connection, event.partner_id, record.recorded_at)
+    def _notices(self, event: Told, record: Received, former: Sequence[Former]) -> list[dict[str, Any]]:
+        """The same news for each address that was his until recently: a thief changes that first."""
+        recent = [address.email for address in former if address.is_recent(record.recorded_at)]
+        names = ["previous", *(f"previous-{number}" for number in range(2, len(recent) + 1))]
         return [
             self._row(
                 Call(f"{record.event_id}/{name}", Kind.BANK_DETAILS_NOTICE, dump(event)),
                 event.partner_id,
                 record,
-                None,
-                recipient,
+                recipient=email,
             )
-            for name, recipient in former
+            for name, email in zip(names, recent, strict=False)
         ]
 
     def _row(
-        self, call: Call, partner_id: str, record: Received, partner: Row[Any] | None, recipient: str | None = None
+        self,
+        call: Call,
+        partner_id: str,
+        record: Received,
+        partner: Row[Any] | None = None,
+        recipient: str | None = None,
     ) -> dict[str, Any]:
         now = self._real.now()
         verdict = Verdict(State.PENDING) if recipient else self._judge(call.kind, record.recorded_at, partner)
@@ -153,6 +160,13 @@ class Handler:
         if kind in _STANDINGS and partner.left_on is not None and partner.left_on <= today:
             return Verdict(State.EXPIRED, "no longer a partner")
         return Verdict(State.PENDING)
+
+
+def _is_news_of_details(event: Told) -> bool:
+    return isinstance(event, BankDetailsChanged) and event.change in (
+        BankDetailsChange.ENTERED,
+        BankDetailsChange.CHANGED,
+    )
 
 
 def _known(connection: Connection, partner_ids: Collection[str]) -> dict[str, Row[Any]]:

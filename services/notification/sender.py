@@ -130,12 +130,14 @@ class Sender:
         lost = isinstance(error, Refused) and error.lost
         for_good = isinstance(error, Unmailable) or error.final or attempts > len(RETRIES)
         if for_good:
-            _settle(connection, row, state=State.FAILED, attempts=attempts, last_error=str(error))
+            # A former address that takes no mail any more is no partner who was not told.
+            state = State.FAILED if row.recipient is None else State.EXPIRED
+            _settle(connection, row, state=state, attempts=attempts, last_error=str(error))
             _log.error("message given up", event_id=row.event_id, kind=row.kind, reason=str(error))
         else:
             next_try_at = self._real.now() + (RECONNECT if lost and attempts == 1 else RETRIES[attempts - 1])
             _settle(connection, row, attempts=attempts, next_try_at=next_try_at, last_error=str(error))
-        metrics.count(row.kind, "failed" if for_good else "retried")
+        metrics.count(row.kind, "retried" if not for_good else "failed" if row.recipient is None else "expired")
 
     def _server_away(self, reason: str) -> None:
         self._pause = min(max(1, 2 * self._pause), PAUSE_MAX)

@@ -157,6 +157,14 @@ def test_details_that_are_invalid_are_no_news_for_a_former_address(desk: Desk, m
     assert recipients(mailbox) == [NEW, NEW]
 
 
+def test_a_former_address_that_is_gone_is_nobodys_task(desk: Desk, mailbox: Mailbox) -> None:
+    changes_address(desk, OLD, NEW)
+    mailbox.answers[OLD] = "550 5.1.1 unknown"
+    desk.told(bank_details())
+    desk.send()
+    assert desk.states() == ["sent", "expired"]
+
+
 def test_a_new_address_lets_nothing_go_to_a_former_one(desk: Desk, mailbox: Mailbox) -> None:
     changes_address(desk, OLD, NEW)
     mailbox.answers[OLD] = "550 5.1.1 unknown"

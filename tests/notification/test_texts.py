@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from babel.messages.catalog import Catalog, Message
@@ -14,7 +15,7 @@ from babel.messages.pofile import read_po
 
 from services.kit.speech import languages
 from services.notification.samples import COUNTRIES
-from services.notification.voice import TEXTS
+from services.notification.voice import TEXTS, voice_for
 
 _CODE = Path(TEXTS).parent
 LANGUAGES = sorted(languages(TEXTS) - {"en"})
@@ -83,6 +84,23 @@ def test_sentences_end_as_in_english(language: str) -> None:
         original = _forms(message.id)[-1]
         for text in forms:
             assert text[-1] == original[-1] or original[-1] not in ".?!", text
+
+
+@pytest.mark.parametrize(
+    ("language", "none", "one", "many"),
+    [
+        ("en", "0 units", "1 unit", "2 units"),
+        ("de", "0 Stück", "1 Stück", "2 Stück"),
+        ("fr", "0 unité", "1 unité", "2 unités"),
+        ("it", "0 unità", "1 unità", "2 unità"),
+        ("es", "0 unidades", "1 unidad", "2 unidades"),
+        ("nl", "0 stuks", "1 stuk", "2 stuks"),
+        ("pt", "0 unidades", "1 unidade", "2 unidades"),
+    ],
+)
+def test_units_are_counted_as_each_language_counts(language: str, none: str, one: str, many: str) -> None:
+    voice = voice_for(language, "", ZoneInfo("Europe/Berlin"))
+    assert [voice.units(number) for number in (0, 1, 2)] == [none, one, many]
 
 
 def test_french_puts_a_narrow_space_before_its_double_signs() -> None:
