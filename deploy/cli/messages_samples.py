@@ -56,7 +56,8 @@ def samples(
 def _write(out: Path, sample: Sample, language: str, programme: Programme, mail_from: str | None) -> None:
     from schemas.events import id_of
     from services.notification.envelope import Envelope, parse_sender
-    from services.notification.samples import MONDAY, write
+    from services.notification.messages import as_of
+    from services.notification.samples import write
 
     message = write(sample, language, programme)
     name = f"{sample.name}.{language}"
@@ -65,7 +66,7 @@ def _write(out: Path, sample: Sample, language: str, programme: Programme, mail_
         return
     (out / f"{name}.html").write_text(message.html, "utf-8")
     mail = Envelope(parse_sender(mail_from)).seal(
-        message, event_id=id_of(sample.event), recipient="partner@partner.example", at=MONDAY
+        message, event_id=id_of(sample.event), recipient="partner@partner.example", at=as_of(sample.event)
     )
     (out / f"{name}.eml").write_bytes(mail)
 

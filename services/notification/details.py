@@ -71,7 +71,7 @@ def _news(event: BankDetailsChanged, voice: Voice, title: str, what: str) -> Let
             what,
             voice.say("If this was you or somebody in your company, you need not do anything."),
             voice.say("If not, answer this mail at once: until that day nothing is paid to this account.")
-            if event.usable_on
+            if event.usable_on and event.usable_on > event.occurred_at.astimezone(voice.zone).date()
             else voice.say("If not, answer this mail at once."),
             never_by_mail(voice),
         ),

@@ -128,7 +128,7 @@ def _frame(kind: Kind, fact: Told, addressee: Addressee, voice: Voice, programme
         link_note=_link_note(voice, link),
         colon=voice.say(":"),
         footer=(
-            voice.say("As of {moment}", moment=voice.moment(_as_of(fact))),
+            voice.say("As of {moment}", moment=voice.moment(as_of(fact))),
             voice.say(
                 "You receive this mail because this address belonged to a registered partner of the {programme} "
                 "programme until recently. It was written automatically; an answer reaches the programme's team.",
@@ -158,7 +158,8 @@ def _link_note(voice: Voice, link: Link) -> str:
     )
 
 
-def _as_of(fact: Told) -> datetime:
+def as_of(fact: Told) -> datetime:
+    """The instant whose facts a mail tells."""
     match fact:
         case TierChanged() | PayoutStatusChanged() | BankDetailsChanged():
             return fact.occurred_at

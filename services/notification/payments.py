@@ -160,10 +160,10 @@ def _held_because(reason: str | None, voice: Voice) -> tuple[str, ...]:
     if reason == DETAILS_NEW:
         return (
             voice.say(
-                "Your bank details were changed. For your protection we pay to changed details only after a few bank "
-                "days; then the amount goes out by itself. You need not do anything."
+                "Your bank details are new. For your protection we pay to new details only after a few bank days; "
+                "then the amount goes out by itself. You need not do anything."
             ),
-            voice.say("Was this change not yours? Then answer this mail at once."),
+            voice.say("Are they not from you? Then answer this mail at once."),
         )
     if reason == NO_SEPA_ACCOUNT:
         return (

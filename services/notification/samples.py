@@ -11,7 +11,6 @@ from schemas.events import (
     BankDetailsChange,
     BankDetailsChanged,
     CloseKind,
-    Event,
     PayoutStatus,
     PayoutStatusChanged,
     Phase,
@@ -20,13 +19,13 @@ from schemas.events import (
     WeeklySummary,
 )
 from services.notification.closings import Close
-from services.notification.messages import Addressee, Kind, Link, Message, compose, dump
+from services.notification.messages import Addressee, Kind, Link, Message, Told, as_of, compose, dump
 from services.notification.payments import BLOCKED, DETAILS_NEW
 from streams.rules.terms import Programme
 
 COUNTRIES = {"en": "GB", "de": "DE", "fr": "FR", "it": "IT", "es": "ES", "nl": "NL", "pt": "PT"}
 """The languages there are samples in, and whose habits they show."""
-MONDAY = datetime(2026, 12, 14, 7, tzinfo=UTC)
+_MONDAY = datetime(2026, 12, 14, 7, tzinfo=UTC)
 _ABOUT: dict[str, Any] = {"programme_id": "topseller", "partner_id": "P-1001", "quarter": "2026Q4", "currency": "EUR"}
 
 
@@ -35,14 +34,14 @@ class Sample(NamedTuple):
 
     name: str
     kind: Kind
-    event: Event
+    event: Told
 
 
 def write(sample: Sample, language: str, programme: Programme) -> Message:
     """The mail in one language."""
     addressee = Addressee("P-1001", "Keller & Sohn", language, COUNTRIES[language])
-    link = Link("https://partner.example/l/sample", 14 * 24, MONDAY + timedelta(days=14))
-    return compose(sample.kind, dump(sample.event), addressee, programme, link)  # type: ignore[arg-type]
+    link = Link("https://partner.example/l/sample", 14 * 24, as_of(sample.event) + timedelta(days=14))
+    return compose(sample.kind, dump(sample.event), addressee, programme, link)
 
 
 def _tier(from_tier: int, to_tier: int, units: int, rate: int, above: tuple[int | None, int, int]) -> TierChanged:
@@ -60,7 +59,7 @@ def _tier(from_tier: int, to_tier: int, units: int, rate: int, above: tuple[int 
         next_threshold=above[0],
         units_missing=above[1],
         gain_minor=above[2],
-        occurred_at=MONDAY + timedelta(hours=3, minutes=21),
+        occurred_at=_MONDAY + timedelta(hours=3, minutes=21),
     )
 
 
@@ -79,7 +78,7 @@ _WEEK = WeeklySummary(
     pending=2,
     rejected=1,
     quarter_ends_on=date(2026, 12, 31),
-    as_of=MONDAY,
+    as_of=_MONDAY,
 )
 _PROVISIONAL = QuarterClosed(
     **_ABOUT,

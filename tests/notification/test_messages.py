@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.events import BankDetailsChange, CloseKind, PayoutStatus
 from services.notification.messages import Addressee, Kind, Link, Message, compose, dump
@@ -244,6 +245,9 @@ def test_changed_bank_details_are_told_without_what_they_are() -> None:
     text = _flat(mail_about(bank_details()).text)
     assert "18 December 2026 first day on which we pay to this account" in text
     assert "If not, answer this mail at once" in text
+    assert "until that day nothing is paid" in text
+    at_once = replace(bank_details(BankDetailsChange.ENTERED), usable_on=NOON.date())
+    assert "until that day" not in _flat(mail_about(at_once).text), "it has come"
     invalid = _flat(mail_about(bank_details(BankDetailsChange.INVALID)).text)
     assert "Nothing is paid to this account any more" in invalid
 
