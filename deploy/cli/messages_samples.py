@@ -97,7 +97,7 @@ _INDEX = """<!DOCTYPE html>
 body {{ margin: 24px; }}
 .row {{ display: flex; gap: 16px; overflow-x: auto; }}
 figure {{ margin: 0; }}
-iframe {{ width: 375px; height: 760px; border: 1px solid #8888; border-radius: 8px; }}
+iframe {{ width: 375px; height: 1000px; border: 1px solid #8888; border-radius: 8px; }}
 </style>
 </head>
 <body>
