@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,16 +10,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, update
 
 from deploy.runtime.clock import Clock, RealClock
-from schemas.events import BankDetailsChange, BankDetailsChanged, Partner
+from deploy.runtime.settings import Settings
+from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner
 from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
-from services.notification import addresses, metrics
-from services.notification.addresses import Former, one_line
+from services.notification import former, metrics
 from services.notification.calls import Call, Near, calls, predecessor
+from services.notification.former import Change, Former
 from services.notification.messages import Kind, Told, dump
 from services.notification.tables import State, messages, partners
 from streams.rules.terms import Programme
 
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _UNSENT = (State.WAITING, State.PENDING, State.FAILED)
 _STANDINGS = (Kind.WEEKLY, Kind.THRESHOLD_NEAR)
 """Mails that whoever is no partner any more need not get."""
@@ -34,8 +37,9 @@ class Verdict(NamedTuple):
 class Handler:
     """What the service does with what it reads."""
 
-    def __init__(self, engine: Engine, clock: Clock, programme: Programme, near: Near) -> None:
-        self._engine, self._clock, self._programme, self._near = engine, clock, programme, near
+    def __init__(self, engine: Engine, clock: Clock, programme: Programme, settings: Settings) -> None:
+        self._engine, self._clock, self._programme = engine, clock, programme
+        self._near = Near(settings.near_units, settings.near_weeks)
         self._real = RealClock()
 
     def partners(self, batch: Batch) -> None:
@@ -48,7 +52,8 @@ class Handler:
             statement = upsert(partners, self._engine)
             columns = {name: statement.excluded[name] for name in ("name", "email", "language", "country", "left_on")}
             batch.connection.execute(statement.on_conflict_do_update(index_elements=["partner_id"], set_=columns), rows)
-        addresses.remember(batch, {partner_id: row.email for partner_id, row in before.items()})
+        changes = [Change(r.key, _address(r.event), r.recorded_at) for r in batch.received]
+        former.remember(batch.connection, {partner_id: row.email for partner_id, row in before.items()}, changes)
         if erased:
             _forget(batch.connection, erased)
         readdressed = [
@@ -65,7 +70,7 @@ class Handler:
         known = _known(batch.connection, {event.partner_id for _, event in told})
         noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
         news = {event.partner_id for _, event in told if _is_news_of_details(event)}
-        former = addresses.former(batch.connection, news) if news else {}
+        left = former.addresses(batch.connection, news) if news else {}
         rows = []
         for record, event in told:
             earlier = noted.get(predecessor(event) or "")
@@ -73,12 +78,12 @@ class Handler:
                 noted.setdefault(call.id, call)
                 rows.append(self._row(call, event.partner_id, record, known.get(event.partner_id)))
             if _is_news_of_details(event):
-                rows += self._notices(event, record, former.get(event.partner_id, []))
+                rows += self._notices(event, record, left.get(event.partner_id, []))
         self._note(batch.connection, rows)
 
-    def _notices(self, event: Told, record: Received, former: Sequence[Former]) -> list[dict[str, Any]]:
+    def _notices(self, event: Told, record: Received, left: Sequence[Former]) -> list[dict[str, Any]]:
         """The same news for each address that was his until recently: a thief changes that first."""
-        recent = [address.email for address in former if address.is_recent(record.recorded_at)]
+        recent = [address.email for address in left if address.is_recent(record.recorded_at)]
         names = ["previous", *(f"previous-{number}" for number in range(2, len(recent) + 1))]
         return [
             self._row(
@@ -186,17 +191,26 @@ def _noted(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
 def _partner_row(partner_id: str, event: Partner) -> dict[str, Any]:
     return {
         "partner_id": partner_id,
-        "name": one_line(event.name),
-        "email": one_line(event.email),
-        "language": one_line(event.language),
-        "country": one_line(event.country),
+        "name": _one_line(event.name),
+        "email": _one_line(event.email),
+        "language": _one_line(event.language),
+        "country": _one_line(event.country),
         "left_on": event.left_on,
     }
 
 
+def _address(event: Event | None) -> str | None:
+    return _one_line(event.email) if isinstance(event, Partner) else None
+
+
+def _one_line(text: str) -> str:
+    """What comes from outside, without the characters that mean something to a mail or a database."""
+    return _CONTROL.sub(" ", text).strip()[:200]
+
+
 def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     connection.execute(delete(partners).where(partners.c.partner_id.in_(partner_ids)))
-    addresses.forget(connection, partner_ids)
+    former.forget(connection, partner_ids)
     connection.execute(update(messages).where(messages.c.partner_id.in_(partner_ids)).values(recipient=None))
     connection.execute(
         update(messages)

@@ -11,7 +11,6 @@ from sqlalchemy import Engine
 from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
-from services.notification.calls import Near
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.sender import Sender
@@ -33,8 +32,7 @@ class Notification:
         self._engine = engine
         self._outgoing = open_for_sending(process.settings.notification_db_url)
         self._sender = Sender(self._outgoing, process.settings, process.clock, programme)
-        near = Near(process.settings.near_units, process.settings.near_weeks)
-        handler = Handler(engine, process.clock, programme, near)
+        handler = Handler(engine, process.clock, programme, process.settings)
         self._reader = Reader(
             process.settings,
             process.clock,

@@ -19,7 +19,7 @@ from services.notification.handler import Handler
 from services.notification.sender import Sender
 from services.notification.tables import MIGRATIONS, State, messages, metadata
 from tests.databases import drop, postgres_url, sqlite_url
-from tests.notification.facts import NEAR, programme, received
+from tests.notification.facts import programme, received
 from tests.notification.mailbox import Mailbox
 
 
@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, engine: Engine, outgoing: Engine, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
         self.clock = RealClock()
-        self.handler = Handler(engine, self.clock, programme(), NEAR)
+        self.handler = Handler(engine, self.clock, programme(), settings)
         self.sender = Sender(outgoing, settings, self.clock, programme())
 
     def told(self, *events: Event, ago: timedelta = timedelta()) -> None:

@@ -151,16 +151,14 @@ def payout(
     return replace(moved, **changes)
 
 
-def bank_details(
-    change: BankDetailsChange = BankDetailsChange.CHANGED, number: int = 1, version: int = 2
-) -> BankDetailsChanged:
-    """The partner's bank details changed."""
-    usable = change is not BankDetailsChange.INVALID
+def bank_details(number: int = 1, version: int = 1, change: BankDetailsChange | None = None) -> BankDetailsChanged:
+    """The first account of a partner, or another one; or what became of one."""
+    change = change or (BankDetailsChange.ENTERED if version == 1 else BankDetailsChange.CHANGED)
     return BankDetailsChanged(
         partner_id=f"P{number}",
         version=version,
         change=change,
-        usable_on=date(2026, 12, 18) if usable else None,
+        usable_on=None if change is BankDetailsChange.INVALID else date(2027, 1, 4),
         occurred_at=NOON,
     )
 

@@ -45,7 +45,7 @@ def test_each_sample_is_the_mail_that_its_event_calls_for(sample: Any) -> None:
         payout(PayoutStatus.WAITING, amount=-500),
         payout(PayoutStatus.RETURNED, amount=-500),
         close(CloseKind.UNKNOWN),
-        bank_details(BankDetailsChange.UNKNOWN),
+        bank_details(change=BankDetailsChange.UNKNOWN),
     ],
 )
 def test_what_a_partner_need_not_know_is_no_mail(event: Told) -> None:

@@ -242,13 +242,13 @@ def test_a_transfer_lowered_by_what_was_taken_back_is_explained() -> None:
 
 
 def test_changed_bank_details_are_told_without_what_they_are() -> None:
-    text = _flat(mail_about(bank_details()).text)
-    assert "18 December 2026 first day on which we pay to this account" in text
+    text = _flat(mail_about(bank_details(version=2)).text)
+    assert "4 January 2027 first day on which we pay to this account" in text
     assert "If not, answer this mail at once" in text
     assert "until that day nothing is paid" in text
-    at_once = replace(bank_details(BankDetailsChange.ENTERED), usable_on=NOON.date())
+    at_once = replace(bank_details(), usable_on=NOON.date())
     assert "until that day" not in _flat(mail_about(at_once).text), "it has come"
-    invalid = _flat(mail_about(bank_details(BankDetailsChange.INVALID)).text)
+    invalid = _flat(mail_about(bank_details(change=BankDetailsChange.INVALID)).text)
     assert "Nothing is paid to this account any more" in invalid
 
 

@@ -15,7 +15,7 @@ from services.notification.handler import Handler
 from services.notification.sender import RECONNECT, RETRIES, Sender
 from services.notification.tables import messages
 from tests.notification.conftest import Desk
-from tests.notification.facts import NEAR, close, partner, payout, programme, received, tier, week
+from tests.notification.facts import close, partner, payout, programme, received, tier, week
 from tests.notification.mailbox import Mailbox
 
 
@@ -336,7 +336,7 @@ def test_test_clock_that_leaps_or_runs_fast_makes_no_news_old(desk: Desk) -> Non
     clock = open_clock(settings)
     recorded_at = clock.now()
     advance(settings, by=timedelta(days=60))
-    desk.handler = Handler(desk.engine, clock, programme(), NEAR)
+    desk.handler = Handler(desk.engine, clock, programme(), desk.settings)
     desk.handle([received(partner(), recorded_at)])
     desk.handle([received(tier(), recorded_at)])
     desk.handle([received(week(), recorded_at)])

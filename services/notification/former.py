@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
-from schemas.events import Partner
-from services.kit.consumer import Batch
 from services.kit.database import upsert
 from services.notification.tables import former_addresses, partners
 
 KEPT = timedelta(days=90)
-_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
-
-
-def one_line(text: str) -> str:
-    """What comes from outside, without the characters that mean something to a mail or a database."""
-    return _CONTROL.sub(" ", text).strip()[:200]
-
-
-def remember(batch: Batch, before: Mapping[str, str]) -> None:
-    """Keep each address that these records of ``partners`` replace. ``before`` is what they find: one a partner."""
-    present, replaced = dict(before), dict[tuple[str, str], datetime]()
-    for record in batch.received:
-        left = present.pop(record.key, "")
-        if not isinstance(record.event, Partner):
-            continue  # erased
-        present[record.key] = one_line(record.event.email)
-        if left and left != present[record.key]:
-            replaced[record.key, left] = record.recorded_at
-    if not replaced:
-        return
-    statement = upsert(former_addresses, batch.connection.engine)
-    batch.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["partner_id", "email"], set_={"until": statement.excluded.until}
-        ),
-        [{"partner_id": id_, "email": email, "until": until} for (id_, email), until in replaced.items()],
-    )
-    oldest = max(replaced.values()) - KEPT
-    batch.connection.execute(delete(former_addresses).where(former_addresses.c.until < oldest))
 
 
 class Former(NamedTuple):
@@ -57,7 +25,38 @@ class Former(NamedTuple):
         return self.until >= at - KEPT
 
 
-def former(connection: Connection, partner_ids: Collection[str]) -> dict[str, list[Former]]:
+class Change(NamedTuple):
+    """What a record of ``partners`` says: the address from now on, or None for a partner who was erased."""
+
+    partner_id: str
+    email: str | None
+    at: datetime
+
+
+def remember(connection: Connection, before: Mapping[str, str], changes: Collection[Change]) -> None:
+    """Keep each address that these changes replace, in their order. ``before`` is what they find: one a partner."""
+    present, replaced = dict(before), dict[tuple[str, str], datetime]()
+    for change in changes:
+        left = present.pop(change.partner_id, "")
+        if change.email is None:
+            continue
+        present[change.partner_id] = change.email
+        if left and left != change.email:
+            replaced[change.partner_id, left] = change.at
+    oldest = max(change.at for change in changes) - KEPT
+    connection.execute(delete(former_addresses).where(former_addresses.c.until < oldest))
+    if not replaced:
+        return
+    statement = upsert(former_addresses, connection.engine)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["partner_id", "email"], set_={"until": statement.excluded.until}
+        ),
+        [{"partner_id": id_, "email": email, "until": until} for (id_, email), until in replaced.items()],
+    )
+
+
+def addresses(connection: Connection, partner_ids: Collection[str]) -> dict[str, list[Former]]:
     """The addresses that are kept of these partners and are not the present one, the latest first."""
     rows = connection.execute(
         select(former_addresses)
