@@ -72,6 +72,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
+    "Mail": {
+        "messages": Row("deploy.cli.messages", "The mails to partners: samples of all, in every language"),
+    },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}
 
