@@ -86,7 +86,7 @@ def import_files(
 def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
     """Each run that was given to the bank, its payments by what the bank said, and gaps between statements.
 
-    Hours count on bank days only. Silence is not failure: nothing is paid again because of it. Exit code 5 says that
+    Waiting is in hours of bank days. Silence is not failure: nothing is paid again because of it. Exit code 5 says that
     something waits to be looked at: a silent bank, a gap, or what fits nothing (./staffel bank unmatched).
     """
     from deploy.runtime.programme import read_programme
@@ -199,7 +199,7 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.unmatched:
         parts.append(f"{outcome.unmatched:,} not matched (./staffel bank unmatched)")
     if outcome.foreign:
-        parts.append(f"{outcome.foreign:,} lines of other business")
+        parts.append(f"{outcome.foreign:,} line{'s' * (outcome.foreign != 1)} of other business")
     return f"{outcome.kind} {outcome.message_id}: {', '.join(parts)}"
 
 
@@ -221,7 +221,7 @@ def _show(found: list[Standing], missing: list[Gap]) -> None:
             )
             for one in found
         ]
-        print(output.table(("run", "state", "amount", *_STATES, "waits for"), rows))
+        print(output.table(("run", "state", "amount", *_STATES, "waiting"), rows))
     for gap in missing:
         difference = f", {gap.difference_minor / 100:,.2f} {gap.currency}" if gap.difference_minor else ""
         print(f"gap at statement {gap.statement_id} of {gap.day}: {gap.what}{difference}", file=sys.stdout)
