@@ -90,6 +90,7 @@ def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
     something waits to be looked at: a silent bank, a gap, or what fits nothing (./staffel bank unmatched).
     """
     from deploy.runtime.programme import read_programme
+    from services.kit.database import reading
     from services.payout.answers.gaps import gaps
     from services.payout.answers.overview import silence, standings
     from services.payout.answers.unmatched import open_ones
@@ -99,7 +100,7 @@ def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
     settings = loaded.settings
     engine, now = open_database(settings), open_clock(settings).now()
     zone = read_programme(settings, parse).zone
-    with engine.connect() as connection:
+    with reading(engine).connect() as connection:
         found, missing = standings(connection, zone, now), gaps(connection)
         silent = silence(connection, zone, now, settings.bank_silence_hours)
         unmatched = len(open_ones(connection))
@@ -130,11 +131,12 @@ def unmatched(loaded: Loaded, as_json: JsonFlag = False) -> None:
 
     deploy/docs/runbook.md says for each reason what it means and what to do; then ./staffel bank clear it.
     """
+    from services.kit.database import reading
     from services.payout.answers.unmatched import open_ones
     from services.payout.database import open_database
 
     engine = open_database(loaded.settings)
-    with engine.connect() as connection:
+    with reading(engine).connect() as connection:
         rows = [dict(row._mapping) for row in open_ones(connection)]
     engine.dispose()
     hidden = ("key", "account", "cleared_at", "because")
