@@ -132,6 +132,7 @@ def test_a_clawback_set_off_in_a_returned_payment_is_open_again(office: Office) 
     id_ = ids_of(office)["P1"]
     says(office, statement([Movement(id_, "490.00")]))
     assert obligation_states(office, "P1") == [(75_000, "paid"), (-26_000, "netted")]
+    assert [status for status, _ in office.statuses("P1")].count(PayoutStatus.NETTED) == 1
     says(office, statement([back(id_, amount="490.00")], statement_id="S2"))
     assert obligation_states(office, "P1") == [(75_000, "returned"), (-26_000, "returned")]
     assert sound(office) == []
@@ -181,6 +182,7 @@ def test_the_same_file_changes_nothing_and_neither_does_the_same_movement_elsewh
         statement([Movement("ID"), Movement("ID")]),
         statement([Movement("ID", reference="R2", day=date(2027, 2, 2))], statement_id="S2"),
         statement([Movement("ID", day=date(2027, 2, 2))], statement_id="S2"),
+        statement([Movement("ID", reference="R2")], "camt.054", "N2"),
     ],
 )
 def test_a_second_debit_is_shown_and_not_booked(desk: Office, second: bytes) -> None:
