@@ -86,10 +86,11 @@ def import_files(
 def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
     """Each run that was given to the bank, its payments by what the bank said, and gaps between statements.
 
-    Hours count on bank days only. Silence is not failure: nothing is paid again because of it. Exit code 5 says that
+    Waiting is in hours of bank days. Silence is not failure: nothing is paid again because of it. Exit code 5 says that
     something waits to be looked at: a silent bank, a gap, or what fits nothing (./staffel bank unmatched).
     """
     from deploy.runtime.programme import read_programme
+    from services.kit.database import reading
     from services.payout.answers.gaps import gaps
     from services.payout.answers.overview import silence, standings
     from services.payout.answers.unmatched import open_ones
@@ -99,7 +100,7 @@ def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
     settings = loaded.settings
     engine, now = open_database(settings), open_clock(settings).now()
     zone = read_programme(settings, parse).zone
-    with engine.connect() as connection:
+    with reading(engine).connect() as connection:
         found, missing = standings(connection, zone, now), gaps(connection)
         silent = silence(connection, zone, now, settings.bank_silence_hours)
         unmatched = len(open_ones(connection))
@@ -130,11 +131,12 @@ def unmatched(loaded: Loaded, as_json: JsonFlag = False) -> None:
 
     deploy/docs/runbook.md says for each reason what it means and what to do; then ./staffel bank clear it.
     """
+    from services.kit.database import reading
     from services.payout.answers.unmatched import open_ones
     from services.payout.database import open_database
 
     engine = open_database(loaded.settings)
-    with engine.connect() as connection:
+    with reading(engine).connect() as connection:
         rows = [dict(row._mapping) for row in open_ones(connection)]
     engine.dispose()
     hidden = ("key", "account", "cleared_at", "because")
@@ -199,7 +201,7 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.unmatched:
         parts.append(f"{outcome.unmatched:,} not matched (./staffel bank unmatched)")
     if outcome.foreign:
-        parts.append(f"{outcome.foreign:,} lines of other business")
+        parts.append(f"{outcome.foreign:,} line{'s' * (outcome.foreign != 1)} of other business")
     return f"{outcome.kind} {outcome.message_id}: {', '.join(parts)}"
 
 
@@ -221,7 +223,7 @@ def _show(found: list[Standing], missing: list[Gap]) -> None:
             )
             for one in found
         ]
-        print(output.table(("run", "state", "amount", *_STATES, "waits for"), rows))
+        print(output.table(("run", "state", "amount", *_STATES, "waiting"), rows))
     for gap in missing:
         difference = f", {gap.difference_minor / 100:,.2f} {gap.currency}" if gap.difference_minor else ""
         print(f"gap at statement {gap.statement_id} of {gap.day}: {gap.what}{difference}", file=sys.stdout)

@@ -109,6 +109,57 @@ PAYOUTS = {
     ),
     "set-off": Words("What you earned and what was taken back are equal.", "Nothing to do here."),
 }
+_ACCOUNT = "Send another account to your contact at the vendor; it is paid to that one then."
+_NAME = "Send the account holder's name exactly as your bank has it."
+_VENDOR = "Nothing to do here: we mend it and pay again."
+BANK = {
+    "AC01": Words("The bank does not know the account number.", _ACCOUNT),
+    "AC02": Words("The vendor's own account was refused.", _VENDOR),
+    "AC03": Words("The bank does not know the account number.", _ACCOUNT),
+    "AC04": Words("The account has been closed.", _ACCOUNT),
+    "AC06": Words(
+        "The account is blocked.", "Ask your bank why, or send another account to your contact at the vendor."
+    ),
+    "AC13": Words("The account can't take such a transfer.", _ACCOUNT),
+    "AC14": Words("The account can't take such a transfer.", _ACCOUNT),
+    "AG01": Words("The account can't take such a transfer.", _ACCOUNT),
+    "AG02": Words("The bank could not process the transfer.", _VENDOR),
+    "AM02": Words("The amount is above what the bank allows.", _VENDOR),
+    "AM04": Words("The vendor's account had not enough money on it.", _VENDOR),
+    "AM05": Words("The bank took the transfer for a repetition.", _VENDOR),
+    "AM09": Words("The bank found the amount wrong.", _VENDOR),
+    "BE01": Words("The account holder's name does not fit the account.", _NAME),
+    "BE04": Words("The account holder's address is missing.", "Send it to your contact at the vendor."),
+    "BE05": Words("The bank did not recognise the vendor.", _VENDOR),
+    "CNOR": Words("Your bank can't be reached by such a transfer.", _ACCOUNT),
+    "CUST": Words(
+        "Your bank sent the money back as you wished.", "If that was not meant, tell your contact at the vendor."
+    ),
+    "DNOR": Words("The vendor's bank can't send such a transfer.", _VENDOR),
+    "DT01": Words("The bank found the date wrong.", _VENDOR),
+    "DUPL": Words("The bank took the transfer for a repetition.", _VENDOR),
+    "ED05": Words("The transfer failed between the banks.", _VENDOR),
+    "FF01": Words("The bank could not read the payment file.", _VENDOR),
+    "FOCR": Words("The vendor asked for the transfer back.", "You will hear from us."),
+    "MD07": Words(
+        "The bank was told that the account holder has died.", "Tell your contact at the vendor who is to be paid."
+    ),
+    "MS02": Words("Your bank sent the money back and does not say why.", "Ask your bank why, or send another account."),
+    "MS03": Words("Your bank sent the money back and does not say why.", "Ask your bank why, or send another account."),
+    "RC01": Words("The bank that the account is with was not found.", _ACCOUNT),
+    "RR01": Words("The bank wants to know more about the vendor's account.", _VENDOR),
+    "RR02": Words("The bank wants to know more about the vendor.", _VENDOR),
+    "RR03": Words(
+        "The bank wants to know more about the account holder.", "Send your name and address as your bank has them."
+    ),
+    "RR04": Words(
+        "The bank sent the money back because of a regulation.",
+        "Ask your bank why; your contact at the vendor can help.",
+    ),
+    "TM01": Words("The file came to the bank too late.", _VENDOR),
+}
+"""What banks give as reason for not paying, or for sending money back, by ISO's codes."""
+RETURNED = Words("The bank sent the money back.", "Ask your contact at the vendor why.")
 HELD = Words("We are checking this amount before we pay it.", "Nothing to do here: you will hear from us.")
 
 
@@ -119,4 +170,6 @@ def of_sale(code: str) -> Words:
 
 def of_payout(status: str, code: str | None) -> Words | None:
     """The words for the reason of a payout's status, if there is one. What the vendor checks is not for the partner."""
+    if status == PayoutStatus.RETURNED:
+        return BANK.get(code or "", RETURNED)
     return PAYOUTS.get(code or "", HELD if status == PayoutStatus.HELD else None)

@@ -32,6 +32,7 @@ VALUES = {
     ("notifications_total", "kind"): {kind.value for kind in Kind},
     ("notifications_total", "result"): {"sent", "retried", "failed", "waiting", "expired"},
     ("payout_obligations", "state"): {state.value for state in ObligationState},
+    ("payout_bank_silent_payments", "waits_for"): {"answer", "debit"},
 }
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)

@@ -11,6 +11,7 @@ from jinja2 import Environment, nodes
 import services.portal
 from services.portal import reasons
 
+_ALONE = (reasons.UNKNOWN, reasons.HELD, reasons.RETURNED)
 _FOLDER = Path(services.portal.__file__).parent
 Sentence = tuple[str, ...]
 """One text, or the singular and the plural of one."""
@@ -45,5 +46,6 @@ def _in_code() -> Iterator[Sentence]:
 
 
 def _in_reasons() -> Iterator[Sentence]:
-    for words in (*reasons.SALES.values(), *reasons.PAYOUTS.values(), reasons.UNKNOWN, reasons.HELD):
+    tables = (reasons.SALES, reasons.PAYOUTS, reasons.BANK)
+    for words in (*(words for table in tables for words in table.values()), *_ALONE):
         yield from ((text,) for text in words if text)

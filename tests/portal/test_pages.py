@@ -13,8 +13,9 @@ from babel.messages.pofile import read_po
 from deploy.runtime.clock import Segment, TestClock, write_segments
 from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
 from services.kit.speech import languages
+from services.payout.answers.codes import KNOWN
 from services.portal.pages import Pages
-from services.portal.reasons import PAYOUTS, SALES
+from services.portal.reasons import BANK, PAYOUTS, RETURNED, SALES, of_payout
 from services.portal.voice import TEXTS, voice_for, voice_for_header
 from streams.rules.lines import Reason
 from tests.portal.conftest import Site
@@ -201,6 +202,14 @@ def test_every_reason_of_the_stream_has_words() -> None:
     assert {str(reason) for reason in Reason} | {"conflicting-resend"} == set(SALES)
     assert all(found.name and found.why and found.do for found in SALES.values())
     assert all(found.why and found.do for found in PAYOUTS.values())
+
+
+def test_what_the_bank_gives_as_reason_has_words_and_what_it_invents_has_some_too() -> None:
+    assert set(BANK) <= KNOWN
+    assert all(found.why and found.do for found in BANK.values())
+    assert of_payout("returned", "AC04") == BANK["AC04"]
+    assert of_payout("returned", "QQ99") == of_payout("returned", None) == RETURNED
+    assert of_payout("paid", None) is None
 
 
 @pytest.mark.parametrize("language", sorted(languages(TEXTS) - {"en"}))

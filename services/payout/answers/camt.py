@@ -22,6 +22,7 @@ BODIES: Mapping[str, tuple[str, str]] = {
 
 UNREADABLE = "amount-unreadable"
 DETAILS_DIFFER = "details-differ"
+_RETURN = "RRTN"
 _SUM_MAX = 10**17
 _OPENING = ("OPBD", "PRCD")
 _CLOSING = ("CLBD",)
@@ -123,7 +124,7 @@ def _line(
 ) -> Line:
     debit, reversal = _goes_out(entry, detail), text(entry, "RvslInd") == "true"
     reason = first(detail, "RtrInf") if detail is not None else None
-    returned = not debit and (reason is not None or reversal)
+    returned = not debit and (reason is not None or reversal or _RETURN in (_family(entry), _family(detail)))
     return Line(
         position,
         identifier(detail, "Refs/EndToEndId"),
@@ -142,6 +143,10 @@ def _line(
 def _goes_out(entry: etree._Element, detail: etree._Element | None) -> bool:
     own = text(detail, "CdtDbtInd")
     return own == "DBIT" if own else _debit(entry)
+
+
+def _family(element: etree._Element | None) -> str:
+    return text(element, "BkTxCd/Domn/Fmly/SubFmlyCd")
 
 
 def _amount(element: etree._Element) -> etree._Element | None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
+from deploy.runtime.errors import NotReady
 from services.payout.answers.apply import Outcome, take
 from services.payout.answers.document import SIZE_MAX
 from services.payout.answers.messages import Refused
@@ -49,7 +50,13 @@ class Folder:
     def __init__(self, path: Path, rest_seconds: float = _REST_SECONDS) -> None:
         self.path, self._rest_seconds = path, rest_seconds
         self._seen: dict[str, _Seen] = {}
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NotReady(
+                f"the folder for the bank's answers can't be made: {error.strerror}",
+                f"make {path}, or set STAFFEL_BANK_ANSWERS to another",
+            ) from None
 
     def look(self, engine: Engine, vault: Vault, at: datetime, monotonic: float) -> Iterator[Found]:
         """Read what has rested, in the order of the names. ``monotonic`` is real time, in seconds."""

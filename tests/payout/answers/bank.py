@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 
-from lxml import etree
 from sqlalchemy import select
 
 from services.payout import invariants, ledger
 from services.payout.answers.apply import Outcome, take
 from services.payout.tables import bank_unmatched, obligations, payments, runs
-from services.payout.vault import Vault
 from streams.rules.terms import Terms
 from tests.payout.office import FINAL, PROGRAMME, Office, iban_of
 
@@ -193,9 +191,9 @@ def run_id(office: Office) -> str:
         return str(connection.execute(select(runs.c.msg_id).order_by(runs.c.day)).scalars().first())
 
 
-def says(office: Office, content: bytes, vault: Vault | None = None) -> Outcome:
+def says(office: Office, content: bytes) -> Outcome:
     """The bank says something."""
-    return take(office.engine, vault or office.vault, content, "answer.xml", FINAL)
+    return take(office.engine, office.vault, content, "answer.xml", FINAL)
 
 
 def payment_states(office: Office) -> dict[str, tuple[str, str | None]]:
@@ -241,7 +239,3 @@ def sound(office: Office) -> list[str]:
     """The invariants that do not hold."""
     with office.engine.connect() as connection:
         return invariants.violations(connection)
-
-
-def parsed(content: bytes) -> etree._Element:
-    return etree.fromstring(content)

@@ -44,26 +44,26 @@ def test_a_file_is_read_once_it_rests_and_put_away(office: Office, folder: Folde
     assert look(office, folder, 10) == []
 
 
-def test_what_cannot_be_read_is_put_aside_with_the_reason(office: Office, folder: Folder) -> None:
+def test_what_cannot_be_read_is_put_aside_with_the_reason(desk: Office, folder: Folder) -> None:
     (folder.path / "bad.XML").write_bytes(b"<Document/>")
     (folder.path / "good.xml").write_bytes(report("RB-20270129-ABCD", "ACCP"))
-    look(office, folder, 0)
-    bad, good = look(office, folder, 2)
+    look(desk, folder, 0)
+    bad, good = look(desk, folder, 2)
     assert (bad.outcome, good.outcome is None) == (None, False)
     assert names(folder.path / "refused") == ["bad.XML", "bad.XML.txt"]
     assert (folder.path / "refused" / "bad.XML.txt").read_text("utf-8") == f"{bad.why}\n"
     assert refused(folder.path) == 1
 
 
-def test_a_name_that_was_there_before_is_kept_beside_it(office: Office, folder: Folder) -> None:
+def test_a_name_that_was_there_before_is_kept_beside_it(desk: Office, folder: Folder) -> None:
     for number in range(3):
         (folder.path / "053.xml").write_bytes(report("RB-20270129-ABCD", message_id=f"PSR-{number}"))
-        look(office, folder, number * 10)
-        assert len(look(office, folder, number * 10 + 5)) == 1
+        look(desk, folder, number * 10)
+        assert len(look(desk, folder, number * 10 + 5)) == 1
     assert names(folder.path / "done") == ["053.2.xml", "053.3.xml", "053.xml"]
 
 
-def test_only_finished_ordinary_xml_files_are_touched(office: Office, folder: Folder, tmp_path: Path) -> None:
+def test_only_finished_ordinary_xml_files_are_touched(desk: Office, folder: Folder, tmp_path: Path) -> None:
     secret = tmp_path / "secret.xml"
     secret.write_bytes(report("RB-20270129-ABCD", "ACCP"))
     (folder.path / "053.xml.part").write_bytes(b"x")
@@ -72,43 +72,43 @@ def test_only_finished_ordinary_xml_files_are_touched(office: Office, folder: Fo
     (folder.path / "folder.xml").mkdir()
     os.mkfifo(folder.path / "pipe.xml")
     before = names(folder.path)
-    assert look(office, folder, 0) == []
-    assert look(office, folder, 9) == []
+    assert look(desk, folder, 0) == []
+    assert look(desk, folder, 9) == []
     assert names(folder.path) == before
 
 
-def test_a_huge_file_is_refused_unread(office: Office, folder: Folder) -> None:
+def test_a_huge_file_is_refused_unread(desk: Office, folder: Folder) -> None:
     with (folder.path / "huge.xml").open("wb") as file:
         file.truncate(SIZE_MAX * 100)
-    look(office, folder, 0)
-    (found,) = look(office, folder, 9)
+    look(desk, folder, 0)
+    (found,) = look(desk, folder, 9)
     assert "larger" in found.why
 
 
-def test_a_file_whose_name_is_no_text_is_read_like_any_other(office: Office, folder: Folder) -> None:
+def test_a_file_whose_name_is_no_text_is_read_like_any_other(desk: Office, folder: Folder) -> None:
     path = os.fsencode(folder.path) + b"/\xff\xfe.xml"
     with open(path, "wb") as file:
         file.write(report("RB-20270129-ABCD", "ACCP"))
-    look(office, folder, 0)
-    (found,) = look(office, folder, 9)
+    look(desk, folder, 0)
+    (found,) = look(desk, folder, 9)
     assert found.outcome is not None
-    with office.engine.connect() as connection:
+    with desk.engine.connect() as connection:
         assert connection.execute(select(bank_files.c.name)).scalar() == "??.xml"
 
 
-def test_a_file_that_cannot_be_moved_away_is_read_once(office: Office, folder: Folder) -> None:
-    (folder.path / "053.xml").write_bytes(statement([Movement(paid(office, "P1")["P1"])]))
+def test_a_file_that_cannot_be_moved_away_is_read_once(desk: Office, folder: Folder) -> None:
+    (folder.path / "053.xml").write_bytes(statement([Movement(paid(desk, "P1")["P1"])]))
     (folder.path / "done").write_bytes(b"somebody's file of this name")
-    look(office, folder, 0)
-    (found,) = look(office, folder, 5)
+    look(desk, folder, 0)
+    (found,) = look(desk, folder, 5)
     assert found.left
-    assert look(office, folder, 10) == []
-    assert payment_states(office) == {"P1": ("settled", None)}
+    assert look(desk, folder, 10) == []
+    assert payment_states(desk) == {"P1": ("settled", None)}
 
 
-def test_a_folder_that_is_gone_stops_nobody(office: Office, folder: Folder) -> None:
+def test_a_folder_that_is_gone_stops_nobody(desk: Office, folder: Folder) -> None:
     folder.path.rmdir()
-    assert look(office, folder, 0) == []
+    assert look(desk, folder, 0) == []
 
 
 class Crash(BaseException):

@@ -97,164 +97,164 @@ def refused(found: list[Found]) -> list[str]:
     return [one.name for one in found if one.outcome is None]
 
 
-def test_a_good_run_is_accepted_and_then_paid(office: Office, bank: Bank) -> None:
-    paid(office, "P1", "P2")
-    bank.takes(office)
-    assert refused(bank.answers(office)) == []
-    assert payment_states(office) == {"P1": ("accepted", None), "P2": ("accepted", None)}
-    assert run_states(office) == ["accepted"]
+def test_a_good_run_is_accepted_and_then_paid(desk: Office, bank: Bank) -> None:
+    paid(desk, "P1", "P2")
+    bank.takes(desk)
+    assert refused(bank.answers(desk)) == []
+    assert payment_states(desk) == {"P1": ("accepted", None), "P2": ("accepted", None)}
+    assert run_states(desk) == ["accepted"]
     bank.days_pass(5)
-    found = bank.answers(office)
+    found = bank.answers(desk)
     assert refused(found) == []
     assert {one.outcome.kind for one in found if one.outcome} == {"camt.053", "camt.054"}
-    assert payment_states(office) == {"P1": ("settled", None), "P2": ("settled", None)}
-    assert balances(office) == {"asset:bank": -150_000, "expense:rebate": 150_000}
-    assert office.statuses("P1")[-1] == (PayoutStatus.PAID, None)
-    assert unmatched(office) == []
-    assert sound(office) == []
-    with office.engine.connect() as connection:
+    assert payment_states(desk) == {"P1": ("settled", None), "P2": ("settled", None)}
+    assert balances(desk) == {"asset:bank": -150_000, "expense:rebate": 150_000}
+    assert desk.statuses("P1")[-1] == (PayoutStatus.PAID, None)
+    assert unmatched(desk) == []
+    assert sound(desk) == []
+    with desk.engine.connect() as connection:
         assert gaps(connection) == []
 
 
 @pytest.mark.parametrize(("behaviour", "code"), [("closed-account", "AC04"), ("bad-bank-id", "RC01")])
 def test_an_account_that_cannot_be_paid_is_refused_and_the_others_are_paid(
-    office: Office, bank: Bank, behaviour: str, code: str
+    desk: Office, bank: Bank, behaviour: str, code: str
 ) -> None:
     bank.holds("P1", behaviour)
-    paid(office, "P1", "P2")
-    bank.takes(office)
+    paid(desk, "P1", "P2")
+    bank.takes(desk)
     bank.days_pass(5)
-    assert refused(bank.answers(office)) == []
-    assert payment_states(office) == {"P1": ("rejected", code), "P2": ("settled", None)}
-    assert run_states(office) == ["partly"]
-    assert office.statuses("P1")[-1] == (PayoutStatus.RETURNED, code)
-    assert balances(office) == {"asset:bank": -75_000, "expense:rebate": 150_000, "liability:payable:P1": -75_000}
-    with office.engine.connect() as connection:
+    assert refused(bank.answers(desk)) == []
+    assert payment_states(desk) == {"P1": ("rejected", code), "P2": ("settled", None)}
+    assert run_states(desk) == ["partly"]
+    assert desk.statuses("P1")[-1] == (PayoutStatus.RETURNED, code)
+    assert balances(desk) == {"asset:bank": -75_000, "expense:rebate": 150_000, "liability:payable:P1": -75_000}
+    with desk.engine.connect() as connection:
         assert [row.partner_id for row in connection.execute(select(bank_details_invalid))] == ["P1"]
-    assert sound(office) == []
+    assert sound(desk) == []
 
 
-def test_without_cover_nothing_is_paid_until_there_is(office: Office, bank: Bank) -> None:
+def test_without_cover_nothing_is_paid_until_there_is(desk: Office, bank: Bank) -> None:
     bank.ask("PATCH", "/_mock/accounts/HOUSE", {"behaviour": "insufficient-funds", "balance": 100})
-    paid(office, "P1", "P2")
-    bank.takes(office)
-    assert refused(bank.answers(office)) == []
-    assert set(payment_states(office).values()) == {("rejected", "AM04")}
-    assert run_states(office) == ["rejected"]
+    paid(desk, "P1", "P2")
+    bank.takes(desk)
+    assert refused(bank.answers(desk)) == []
+    assert set(payment_states(desk).values()) == {("rejected", "AM04")}
+    assert run_states(desk) == ["rejected"]
     bank.ask("PATCH", "/_mock/accounts/HOUSE", {"behaviour": "accept", "balance": 10_000_000})
-    office.recount()
-    assert office.pay(next_bank_day(FRIDAY)) is not None
-    (office.folder / f"{first_run(office)}.xml").unlink()
-    bank.takes(office)
+    desk.recount()
+    assert desk.pay(next_bank_day(FRIDAY)) is not None
+    (desk.folder / f"{first_run(desk)}.xml").unlink()
+    bank.takes(desk)
     bank.days_pass(7)
-    assert refused(bank.answers(office)) == []
-    assert set(payment_states(office).values()) == {("settled", None)}
-    assert balances(office) == {"asset:bank": -150_000, "expense:rebate": 150_000}
-    assert unmatched(office) == []
-    assert sound(office) == []
+    assert refused(bank.answers(desk)) == []
+    assert set(payment_states(desk).values()) == {("settled", None)}
+    assert balances(desk) == {"asset:bank": -150_000, "expense:rebate": 150_000}
+    assert unmatched(desk) == []
+    assert sound(desk) == []
 
 
-def test_a_payment_that_comes_back_later_is_made_again_to_another_account(office: Office, bank: Bank) -> None:
+def test_a_payment_that_comes_back_later_is_made_again_to_another_account(desk: Office, bank: Bank) -> None:
     bank.behaves("return-later", days=2, reason="AC04")
-    ids = paid(office, "P1")
-    bank.takes(office)
+    ids = paid(desk, "P1")
+    bank.takes(desk)
     bank.days_pass(3)
-    bank.answers(office)
-    assert payment_states(office) == {"P1": ("settled", None)}
-    assert obligation_states(office, "P1") == [(75_000, "paid")]
+    bank.answers(desk)
+    assert payment_states(desk) == {"P1": ("settled", None)}
+    assert obligation_states(desk, "P1") == [(75_000, "paid")]
     bank.days_pass(5)
-    found = bank.answers(office)
+    found = bank.answers(desk)
     assert [name.split("-")[0] for name in refused(found)] == ["pacs.004.001.09"]  # between banks, and no answer to us
-    assert payment_states(office) == {"P1": ("returned", "AC04")}
-    assert office.statuses("P1")[-2:] == [(PayoutStatus.PAID, None), (PayoutStatus.RETURNED, "AC04")]
-    assert balances(office) == {"expense:rebate": 75_000, "liability:payable:P1": -75_000}
+    assert payment_states(desk) == {"P1": ("returned", "AC04")}
+    assert desk.statuses("P1")[-2:] == [(PayoutStatus.PAID, None), (PayoutStatus.RETURNED, "AC04")]
+    assert balances(desk) == {"expense:rebate": 75_000, "liability:payable:P1": -75_000}
 
     bank.behaves("accept")
-    office.details("P1", iban_of("P1 elsewhere"))
-    office.recount()
-    assert office.pay(next_bank_day(FRIDAY)) is not None
-    assert ids_of(office)["P1"] != ids["P1"]
-    (office.folder / f"{first_run(office)}.xml").unlink()
-    bank.takes(office)
+    desk.details("P1", iban_of("P1 elsewhere"))
+    desk.recount()
+    assert desk.pay(next_bank_day(FRIDAY)) is not None
+    assert ids_of(desk)["P1"] != ids["P1"]
+    (desk.folder / f"{first_run(desk)}.xml").unlink()
+    bank.takes(desk)
     bank.days_pass(5)
-    bank.answers(office)
-    assert payment_states(office) == {"P1": ("settled", None)}
-    assert obligation_states(office, "P1") == [(75_000, "paid")]
-    assert balances(office) == {"asset:bank": -75_000, "expense:rebate": 75_000}
-    assert unmatched(office) == []
-    assert sound(office) == []
+    bank.answers(desk)
+    assert payment_states(desk) == {"P1": ("settled", None)}
+    assert obligation_states(desk, "P1") == [(75_000, "paid")]
+    assert balances(desk) == {"asset:bank": -75_000, "expense:rebate": 75_000}
+    assert unmatched(desk) == []
+    assert sound(desk) == []
 
 
-def test_a_file_refused_as_a_whole_pays_nobody(office: Office, bank: Bank) -> None:
+def test_a_file_refused_as_a_whole_pays_nobody(desk: Office, bank: Bank) -> None:
     bank.behaves("reject-file")
-    paid(office, "P1", "P2")
-    bank.takes(office)
+    paid(desk, "P1", "P2")
+    bank.takes(desk)
     bank.days_pass(5)
-    assert refused(bank.answers(office)) == []
-    assert set(payment_states(office).values()) == {("rejected", "FF01")}
-    assert run_states(office) == ["rejected"]
-    assert balances(office) == {
+    assert refused(bank.answers(desk)) == []
+    assert set(payment_states(desk).values()) == {("rejected", "FF01")}
+    assert run_states(desk) == ["rejected"]
+    assert balances(desk) == {
         "expense:rebate": 150_000,
         "liability:payable:P1": -75_000,
         "liability:payable:P2": -75_000,
     }
-    assert sound(office) == []
+    assert sound(desk) == []
 
 
-def test_a_bank_that_says_nothing_has_refused_nothing_and_may_pay(office: Office, bank: Bank) -> None:
+def test_a_bank_that_says_nothing_has_refused_nothing_and_may_pay(desk: Office, bank: Bank) -> None:
     bank.behaves("silent")
-    paid(office, "P1")
-    bank.takes(office)
-    assert bank.answers(office) == []
-    assert payment_states(office) == {"P1": ("released", None)}
-    office.recount()
-    assert office.pay(next_bank_day(FRIDAY)) is None
-    with office.engine.connect() as connection:
+    paid(desk, "P1")
+    bank.takes(desk)
+    assert bank.answers(desk) == []
+    assert payment_states(desk) == {"P1": ("released", None)}
+    desk.recount()
+    assert desk.pay(next_bank_day(FRIDAY)) is None
+    with desk.engine.connect() as connection:
         assert silence(connection, PROGRAMME.zone, FINAL + timedelta(days=5), 24) == (1, 0)
     bank.days_pass(5)
-    bank.answers(office)
-    assert payment_states(office) == {"P1": ("settled", None)}
-    with office.engine.connect() as connection:
+    bank.answers(desk)
+    assert payment_states(desk) == {"P1": ("settled", None)}
+    with desk.engine.connect() as connection:
         assert silence(connection, PROGRAMME.zone, FINAL + timedelta(days=5), 24) == (0, 0)
-    assert sound(office) == []
+    assert sound(desk) == []
 
 
-def test_a_statement_with_a_hole_is_told_of_and_the_notice_settles(office: Office, bank: Bank) -> None:
+def test_a_statement_with_a_hole_is_told_of_and_the_notice_settles(desk: Office, bank: Bank) -> None:
     bank.behaves("statement-gap")
-    paid(office, "P1", "P2")
-    bank.takes(office)
+    paid(desk, "P1", "P2")
+    bank.takes(desk)
     bank.days_pass(5)
-    assert refused(bank.answers(office)) == []
-    assert set(payment_states(office).values()) == {("settled", None)}
-    with office.engine.connect() as connection:
+    assert refused(bank.answers(desk)) == []
+    assert set(payment_states(desk).values()) == {("settled", None)}
+    with desk.engine.connect() as connection:
         (gap,) = gaps(connection)
     assert (gap.what, gap.difference_minor) == ("movement-missing", -75_000)
-    assert sound(office) == []
+    assert sound(desk) == []
 
 
-def test_the_same_file_sent_twice_pays_once_and_the_second_refusal_rejects_nothing(office: Office, bank: Bank) -> None:
-    paid(office, "P1", "P2")
-    bank.takes(office)
-    bank.takes(office)
+def test_the_same_file_sent_twice_pays_once_and_the_second_refusal_rejects_nothing(desk: Office, bank: Bank) -> None:
+    paid(desk, "P1", "P2")
+    bank.takes(desk)
+    bank.takes(desk)
     bank.days_pass(5)
-    assert refused(bank.answers(office)) == []
-    bank.takes(office)
-    bank.answers(office)
-    assert set(payment_states(office).values()) == {("settled", None)}
-    assert unmatched(office) == [("duplicate", first_run(office))]
-    assert balances(office) == {"asset:bank": -150_000, "expense:rebate": 150_000}
-    assert sound(office) == []
+    assert refused(bank.answers(desk)) == []
+    bank.takes(desk)
+    bank.answers(desk)
+    assert set(payment_states(desk).values()) == {("settled", None)}
+    assert unmatched(desk) == [("duplicate", first_run(desk))]
+    assert balances(desk) == {"asset:bank": -150_000, "expense:rebate": 150_000}
+    assert sound(desk) == []
 
 
-def test_intraday_reports_say_no_more_than_the_statement_will(office: Office, bank: Bank) -> None:
-    paid(office, "P1")
-    bank.takes(office)
+def test_intraday_reports_say_no_more_than_the_statement_will(desk: Office, bank: Bank) -> None:
+    paid(desk, "P1")
+    bank.takes(desk)
     bank.days_pass(3)
     bank.ask("POST", "/_mock/accounts/HOUSE/report")
-    found = bank.answers(office)
+    found = bank.answers(desk)
     assert "camt.052" in {one.outcome.kind for one in found if one.outcome}
-    assert unmatched(office) == []
-    assert payment_states(office) == {"P1": ("settled", None)}
+    assert unmatched(desk) == []
+    assert payment_states(desk) == {"P1": ("settled", None)}
 
 
 def first_run(office: Office) -> str:

@@ -39,9 +39,9 @@ def test_only_hours_of_bank_days_count(since: str, now: str, hours: float) -> No
     assert bank_hours(*moments) == hours
 
 
-def test_a_silent_bank_is_told_of_after_a_bank_day_and_not_over_a_weekend(office: Office) -> None:
-    paid(office, "P1", "P2")  # released on a Friday at 13:00 in Berlin
-    with office.engine.connect() as connection:
+def test_a_silent_bank_is_told_of_after_a_bank_day_and_not_over_a_weekend(desk: Office) -> None:
+    paid(desk, "P1", "P2")  # released on a Friday at 13:00 in Berlin
+    with desk.engine.connect() as connection:
         assert silence(connection, BERLIN, datetime(2027, 2, 1, 11, tzinfo=UTC), 24) == (0, 0)
         assert silence(connection, BERLIN, datetime(2027, 2, 1, 13, tzinfo=UTC), 24) == (2, 0)
 
@@ -102,25 +102,25 @@ def test_statements_that_do_not_follow_one_another_are_told_of(
         gaps.clear(office.engine, "SX", "again", FINAL)
 
 
-def test_numbers_may_begin_anew_with_the_year_and_statements_may_have_none(office: Office) -> None:
-    told(office, 250, 100, 100, date(2026, 12, 31))
-    told(office, 1, 100, 100, date(2027, 1, 4))
-    says(office, statement((), statement_id="N", opening=100, closing=100, day=date(2027, 1, 5)))
-    says(office, statement((), statement_id="O", day=date(2027, 1, 6)))
-    assert found(office) == []
+def test_numbers_may_begin_anew_with_the_year_and_statements_may_have_none(desk: Office) -> None:
+    told(desk, 250, 100, 100, date(2026, 12, 31))
+    told(desk, 1, 100, 100, date(2027, 1, 4))
+    says(desk, statement((), statement_id="N", opening=100, closing=100, day=date(2027, 1, 5)))
+    says(desk, statement((), statement_id="O", day=date(2027, 1, 6)))
+    assert found(desk) == []
 
 
-def test_what_was_looked_into_is_cleared_once_and_does_not_come_back(office: Office) -> None:
-    id_ = paid(office, "P1")["P1"]
-    says(office, statement([Movement(id_, "1.00")]))
-    with office.engine.connect() as connection:
+def test_what_was_looked_into_is_cleared_once_and_does_not_come_back(desk: Office) -> None:
+    id_ = paid(desk, "P1")["P1"]
+    says(desk, statement([Movement(id_, "1.00")]))
+    with desk.engine.connect() as connection:
         (row,) = unmatched.open_ones(connection)
-    unmatched.clear(office.engine, row.id, "the bank was wrong", FINAL)
-    assert waiting(office) == []
-    says(office, statement([Movement(id_, "1.00")], "camt.054", "N1"))
-    assert waiting(office) == []
+    unmatched.clear(desk.engine, row.id, "the bank was wrong", FINAL)
+    assert waiting(desk) == []
+    says(desk, statement([Movement(id_, "1.00")], "camt.054", "N1"))
+    assert waiting(desk) == []
     with pytest.raises(StaffelError, match="nothing unmatched"):
-        unmatched.clear(office.engine, row.id, "again", FINAL)
+        unmatched.clear(desk.engine, row.id, "again", FINAL)
 
 
 def test_metrics_tell_of_all_of_it_under_known_labels(office: Office) -> None:
