@@ -118,12 +118,12 @@ def test_a_partner_is_blocked_and_unblocked_under_a_name(office: Office, tmp_pat
     named = on(office, operator="A. Clerk")
     assert call(named, "holds", "block", "P-1", "--reason", "court order 17").out == "P-1 is blocked now\n"
     assert (
-        call(named, "holds", "block", "P-1", "--reason", "again").out == "P-1 is blocked already; nothing was changed\n"
+        call(named, "holds", "block", "P-1", "--reason", "again").out == "P-1 was blocked before; nothing was changed\n"
     )
     office.recount()
     assert succeed(named, "holds", "list")["holds"][0]["code"] == "partner-blocked"
     assert "blocked by A. Clerk: court order 17" in call(named, "holds", "show", OBLIGATION).out
-    assert call(named, "holds", "unblock", "P-1").out == "P-1 is not blocked now\n"
+    assert call(named, "holds", "unblock", "P-1").out == "P-1 is blocked no more\n"
     assert call(named, "holds", "block", "P/1", "--reason", "x").code == Exit.USAGE
     assert call(named, "holds", "block", "P-1", "--reason", " ").code == Exit.USAGE
 
