@@ -13,8 +13,9 @@ from babel.messages.pofile import read_po
 from deploy.runtime.clock import Segment, TestClock, write_segments
 from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
 from services.kit.speech import languages
+from services.payout.holds import HOLDS, Ends
 from services.portal.pages import Pages
-from services.portal.reasons import PAYOUTS, SALES
+from services.portal.reasons import HELD, PAYOUTS, SALES, of_payout
 from services.portal.voice import TEXTS, voice_for, voice_for_header
 from streams.rules.lines import Reason
 from tests.portal.conftest import Site
@@ -201,6 +202,13 @@ def test_every_reason_of_the_stream_has_words() -> None:
     assert {str(reason) for reason in Reason} | {"conflicting-resend"} == set(SALES)
     assert all(found.name and found.why and found.do for found in SALES.values())
     assert all(found.why and found.do for found in PAYOUTS.values())
+
+
+def test_every_reason_why_money_waits_has_words_and_what_the_vendor_must_mend_is_not_said() -> None:
+    for code, hold in HOLDS.items():
+        ours = hold.ends is Ends.REPAIR or code == "closed-too-early"
+        assert (code in PAYOUTS) is not ours, code
+        assert of_payout("held", code) == PAYOUTS.get(code, HELD)
 
 
 @pytest.mark.parametrize("language", sorted(languages(TEXTS) - {"en"}))
