@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -90,7 +91,8 @@ def block(
 
     if not PARTNER_ID.fullmatch(partner):
         raise UsageError(f"{partner[:70]!r} is not a partner's id")
-    _decide(loaded, payout.block, partner, _text("--reason", reason), who(loaded, by), "blocked")
+    changed = _decide(loaded, payout.block, partner, _text("--reason", reason), who(loaded, by))
+    print(f"{partner} is blocked now" if changed else f"{partner} was blocked before; nothing was changed")
 
 
 @holds.command(
@@ -106,7 +108,8 @@ def unblock(
     """Let a blocked partner be paid again. What he earned meanwhile is in the next run."""
     from services.payout import holds as payout
 
-    _decide(loaded, payout.unblock, partner, _text("--reason", reason, needed=False), who(loaded, by), "not blocked")
+    changed = _decide(loaded, payout.unblock, partner, _text("--reason", reason, needed=False), who(loaded, by))
+    print(f"{partner} is blocked no more" if changed else f"{partner} was not blocked; nothing was changed")
 
 
 @holds.command(
@@ -135,12 +138,11 @@ def lift(
     print(f"{obligation}: {code} is lifted; payout looks at it again within seconds")
 
 
-def _decide(loaded: Loaded, decide: Any, partner: str, reason: str, name: str, state: str) -> None:
+def _decide(loaded: Loaded, decide: Callable[..., bool], partner: str, reason: str, name: str) -> bool:
     from services.payout.database import open_database
 
     with open_database(loaded.settings).begin() as connection:
-        changed = decide(connection, partner, reason, name, open_clock(loaded.settings).now())
-    print(f"{partner} is {state}" + (" now" if changed else " already; nothing was changed"))
+        return decide(connection, partner, reason, name, open_clock(loaded.settings).now())
 
 
 def _text(flag: str, text: str, *, needed: bool = True) -> str:

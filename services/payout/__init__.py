@@ -3,8 +3,9 @@
 An **obligation** is what one revision of a close made payable; below zero it is a clawback. It is always in one state:
 
 * ``recorded``: booked, not looked at yet. Nothing is published.
-* ``held``: must not be paid, and the reason says why. Looked at again whenever something about the partner changes.
-* ``waiting``: earned, but there are no bank details. Becomes payable with them.
+* ``held``: must not be paid, and the reason says why (``holds`` has them all, and what ends each). Looked at again
+  whenever something about the partner changes, or a day comes on which the reason ends.
+* ``waiting``: earned, but there are no bank details, or a bank refused them. Becomes payable with others.
 * ``payable``: agrees with the recount and can be paid. A clawback that agrees is payable too: it waits to be set off.
 * ``in_payment``: in a payment file that was handed over.
 * ``paid``: the account was debited.

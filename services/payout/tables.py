@@ -144,7 +144,7 @@ lines = Table(
     Column("units", BigInteger, nullable=False),
     Column("sold_on", Date),  # empty while only a return is known
     Column("line", Text, nullable=False),  # the whole SaleLine as JSON: what a number is explained with
-    Index("ix_lines_quarter", "quarter"),
+    Index("ix_lines_quarter", "quarter", "sold_on"),
 )
 
 partners = Table(

@@ -51,9 +51,8 @@ class Office:
     """The payout service without its loop: each method is one of its steps."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self.settings: Settings = load(
-            {"data": folder, "payout_db_url": url, "bank_key": "a key for tests"}, {}
-        ).settings
+        self._said: dict[str, Any] = {"data": folder, "payout_db_url": url, "bank_key": "a key for tests"}
+        self.settings: Settings = load(self._said, {}).settings
         self.engine: Engine = open_database(self.settings)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _without_syncs)
@@ -63,6 +62,11 @@ class Office:
         self.limits = limits(self.settings)
         self.folder = Path(self.settings.payments)
         self._offset = 0
+
+    def set(self, **said: Any) -> None:
+        """From now on some settings are others."""
+        self._said |= said
+        self.settings = load(self._said, {}).settings
 
     def sells(self, partner_id: str, units: int, quarter: str = QUARTER, sale_id: str = "") -> None:
         """The stream says that a partner's sale counts so many units."""

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from deploy.runtime.clock import advance, open_clock
 from deploy.runtime.settings import Loaded, Port, Settings, load
 from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import PayoutStatus, PayoutStatusChanged, QuarterClosed, SaleLine
-from schemas.topics import PAYOUTS, QUARTER_CLOSES, SALE_LINES
+from schemas.topics import BANK_DETAILS, PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from schemas.values import line_key
+from services.intake.log import records
+from services.payout import runs
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows
 from services.payout.database import open_database
@@ -175,6 +177,25 @@ def test_each_partner_is_paid_once_although_the_process_is_killed_and_closes_rep
     log = (settings.data / "payout.log").read_text("utf-8")
     assert "Traceback" not in log
     assert not any(iban_of(partner_id) in log for partner_id in PARTNERS)
+
+
+def test_money_goes_to_changed_details_by_itself_when_their_day_has_come(paying: Loaded) -> None:
+    settings = paying.settings
+    engine = open_database(settings)
+    for iban in (iban_of("P1"), iban_of("another")):
+        import_rows(engine, settings, [Row("P1", "Holder", iban)], open_clock(settings).now())
+    stream_writes(settings, [line("P1", 50), *closes("P1", 75_000)])
+    with process(paying):
+        until(lambda: counted(settings)[PayoutStatus.HELD] == 1, 60, "the change was seen")
+        advance(settings, to=datetime.fromisoformat("2027-02-02T09:30:00Z"))
+        until(lambda: runs.latest_day(engine) == date(2027, 2, 2), 60, "that day's run was decided")
+        assert files(settings) == []
+        advance(settings, to=datetime.fromisoformat("2027-02-03T09:30:00Z"))
+        until(lambda: counted(settings)[PayoutStatus.IN_PAYMENT] == 1, 60, "it was paid")
+    assert iban_of("another") in until(lambda: files(settings))[0].read_text("utf-8")
+    told = [message.key() for message in records(settings, BANK_DETAILS) if message.value()]
+    assert told == [b"P1", b"P1"]
+    engine.dispose()
 
 
 def test_a_database_that_has_forgotten_a_run_pays_nothing_and_says_why(paying: Loaded, tmp_path: Path) -> None:

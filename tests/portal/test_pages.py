@@ -14,8 +14,9 @@ from deploy.runtime.clock import Segment, TestClock, write_segments
 from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
 from services.kit.speech import languages
 from services.payout.answers.codes import KNOWN
+from services.payout.holds import HOLDS, Ends
 from services.portal.pages import Pages
-from services.portal.reasons import BANK, PAYOUTS, RETURNED, SALES, of_payout
+from services.portal.reasons import BANK, HELD, PAYOUTS, RETURNED, SALES, of_payout
 from services.portal.voice import TEXTS, voice_for, voice_for_header
 from streams.rules.lines import Reason
 from tests.portal.conftest import Site
@@ -210,6 +211,13 @@ def test_what_the_bank_gives_as_reason_has_words_and_what_it_invents_has_some_to
     assert of_payout("returned", "AC04") == BANK["AC04"]
     assert of_payout("returned", "QQ99") == of_payout("returned", None) == RETURNED
     assert of_payout("paid", None) is None
+
+
+def test_every_reason_why_money_waits_has_words_and_what_the_vendor_must_mend_is_not_said() -> None:
+    for code, hold in HOLDS.items():
+        ours = hold.ends is Ends.REPAIR or code == "closed-too-early"
+        assert (code in PAYOUTS) is not ours, code
+        assert of_payout("held", code) == PAYOUTS.get(code, HELD)
 
 
 @pytest.mark.parametrize("language", sorted(languages(TEXTS) - {"en"}))

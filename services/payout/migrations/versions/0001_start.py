@@ -110,7 +110,7 @@ def _inputs() -> None:
         sa.Column("sold_on", sa.Date),
         sa.Column("line", sa.Text, nullable=False),
     )
-    op.create_index("ix_lines_quarter", "lines", ["quarter"])
+    op.create_index("ix_lines_quarter", "lines", ["quarter", "sold_on"])
     op.create_table(
         "partners",
         sa.Column("partner_id", sa.String(64), primary_key=True),
