@@ -5,7 +5,18 @@ from __future__ import annotations
 from sqlalchemy import Connection, String, cast, except_, func, intersect, select, union_all
 
 from services.payout import ledger
-from services.payout.tables import BOOKED, OPEN, State, obligations, payments, postings, runs, settlements
+from services.payout.tables import (
+    BOOKED,
+    OPEN,
+    State,
+    chain_head,
+    journals,
+    obligations,
+    payments,
+    postings,
+    runs,
+    settlements,
+)
 
 _ACCOUNT = ledger.payable("")
 
@@ -23,6 +34,7 @@ def violations(connection: Connection) -> list[str]:
         ("payments that are not the sum of what they cover", _PAYMENT_DIFFERS),
         ("runs that are not the sum of their payments", _RUN_DIFFERS),
         ("obligations whose state and settlement contradict each other", _STATE_DIFFERS),
+        ("chains whose head is not the last journal", _CHAIN_DIFFERS),
     ):
         count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
         if count:
@@ -70,4 +82,9 @@ _settled = select(settlements.c.obligation_id).where(settlements.c.active.is_(Tr
 _STATE_DIFFERS = union_all(
     select(except_(select(obligations.c.id).where(obligations.c.state == State.IN_PAYMENT), _settled).subquery()),
     select(intersect(select(obligations.c.id).where(obligations.c.state.in_(OPEN)), _settled).subquery()),
+)
+
+# Cheap enough for every minute: an edit within the chain is found by services.payout.audit.
+_CHAIN_DIFFERS = select(chain_head.c.id).where(
+    chain_head.c.sequence != select(func.count()).select_from(journals).scalar_subquery()
 )

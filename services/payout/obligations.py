@@ -157,6 +157,7 @@ def _row(id_: str, close: QuarterClosed) -> dict[str, Any]:
         "state": State.RECORDED,
         "reason": None,
         "sequence": 0,
+        "terms_version": close.terms_version,
     }
 
 

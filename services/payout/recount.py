@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, select
 
 from schemas.values import Quarter
-from services.payout import bank_details, lines
+from services.payout import bank_details, inputs, lines
 from services.payout.chunks import chunks
 from services.payout.obligations import Move, move
 from services.payout.tables import OPEN, State, checks, obligations
@@ -61,12 +61,14 @@ def judge(connection: Connection, programme: Programme, partner_ids: Sequence[st
     ).all()
     units = lines.units(connection, partner_ids)
     sepa = bank_details.in_sepa(connection, partner_ids)
-    moves = []
+    moves, agreed = [], []
     for partner_id, his in groupby(rows, key=lambda row: row.partner_id):
-        verdicts = _judge_partner(programme, list(his), units, sepa.get(partner_id), now)
+        verdicts = list(_judge_partner(programme, list(his), units, sepa.get(partner_id), now))
+        agreed += [row for row, (state, _) in verdicts if state in (State.PAYABLE, State.NETTED)]
         moves += [
             Move(row, state, reason) for row, (state, reason) in verdicts if (row.state, row.reason) != (state, reason)
         ]
+    inputs.freeze(connection, agreed)
     move(connection, moves, now)
 
 

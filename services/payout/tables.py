@@ -98,6 +98,8 @@ obligations = Table(
     Column("state", String(12), nullable=False),
     Column("reason", String(40)),
     Column("sequence", Integer, nullable=False),  # number of the latest status published
+    Column("terms_version", Text, nullable=False),  # of the close
+    Column("inputs_hash", String(64)),  # of what the amount was counted from; see services.payout.inputs
     UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     Index("ix_obligations_partner_id", "partner_id"),
     Index("ix_obligations_state", "state"),
@@ -109,6 +111,8 @@ journals = Table(
     Column("key", Text, primary_key=True),
     Column("fingerprint", String(64), nullable=False),
     Column("booked_at", Instant, nullable=False),
+    Column("sequence", BigInteger, nullable=False, unique=True),  # from 1, without a gap
+    Column("chain", String(64), nullable=False),  # see services.payout.chain
 )
 
 postings = Table(
@@ -238,5 +242,20 @@ outbox = Table(
     ),
 )
 
-APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+chain_head = Table(
+    "chain_head",
+    metadata,
+    Column("id", Integer, primary_key=True),  # 1: there is one row
+    Column("sequence", BigInteger, nullable=False),
+    Column("chain", String(64), nullable=False),
+)
+
+partner_accounts = Table(
+    "partner_accounts",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),  # from 0, without a gap; see services.payout.books
+)
+
+APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "partner_accounts")
 """Tables whose rows a trigger keeps from being changed or deleted."""

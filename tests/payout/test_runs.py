@@ -19,7 +19,7 @@ from schemas.events import PayoutStatus
 from services.payout import files, invariants, ledger, runs
 from services.payout.bank_days import next_bank_day
 from services.payout.pain001 import NAMESPACE, Debtor
-from services.payout.tables import APPEND_ONLY, obligations, payments, run_files, settlements
+from services.payout.tables import APPEND_ONLY, obligations, partner_accounts, payments, run_files, settlements
 from services.payout.vault import Vault
 from streams.rules.terms import Terms
 from tests.databases import sqlite_url
@@ -206,7 +206,9 @@ def test_the_database_refuses_a_second_active_payment_of_an_obligation(office: O
 def test_ledger_files_and_bank_details_can_only_be_added_to(office: Office, table: str) -> None:
     ready(office)
     office.pay()
-    column = {"postings": "amount_minor", "bank_details": "version"}.get(table)
+    with office.engine.begin() as connection:
+        connection.execute(partner_accounts.insert().values(partner_id="P1", number=0))
+    column = {"postings": "amount_minor", "bank_details": "version", "partner_accounts": "number"}.get(table)
     changes = [f"DELETE FROM {table}", f"UPDATE {table} SET {f'{column} = 0' if column else 'sha256 = NULL'}"]
     if table == "journals":
         changes[1] = "UPDATE journals SET fingerprint = ''"

@@ -8,7 +8,7 @@ down_revision = None
 
 _INSTANT = sa.DateTime(timezone=True)
 _COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details")
+_APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "partner_accounts")
 
 
 def upgrade() -> None:
@@ -19,6 +19,7 @@ def upgrade() -> None:
     _inputs()
     _runs()
     _outbox()
+    _books()
     for table in _APPEND_ONLY:
         _forbid_changes(table)
 
@@ -66,6 +67,8 @@ def _obligations() -> None:
         sa.Column("state", sa.String(12), nullable=False),
         sa.Column("reason", sa.String(40)),
         sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("terms_version", sa.Text, nullable=False),
+        sa.Column("inputs_hash", sa.String(64)),
         sa.UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     )
     op.create_index("ix_obligations_partner_id", "obligations", ["partner_id"])
@@ -78,6 +81,8 @@ def _ledger() -> None:
         sa.Column("key", sa.Text, primary_key=True),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("booked_at", _INSTANT, nullable=False),
+        sa.Column("sequence", sa.BigInteger, nullable=False, unique=True),
+        sa.Column("chain", sa.String(64), nullable=False),
     )
     op.create_table(
         "postings",
@@ -194,6 +199,21 @@ def _outbox() -> None:
         ["id"],
         sqlite_where=sa.text("sent_at IS NULL"),
         postgresql_where=sa.text("sent_at IS NULL"),
+    )
+
+
+def _books() -> None:
+    head = op.create_table(
+        "chain_head",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("chain", sa.String(64), nullable=False),
+    )
+    op.bulk_insert(head, [{"id": 1, "sequence": 0, "chain": "0" * 64}])
+    op.create_table(
+        "partner_accounts",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("number", sa.Integer, nullable=False, unique=True),
     )
 
 
