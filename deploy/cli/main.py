@@ -47,6 +47,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
     },
     "Look": {
         "standing": Row("deploy.cli.data", "What a partner has sold and earned in a quarter"),
+        "explain": Row("deploy.cli.explain", "Why a partner's quarter came to its number, down to each sale"),
         "status": Row("deploy.cli.status", "Whether each part of the stack is up and ready"),
         "doctor": Row("deploy.cli.doctor", "Look for what is wrong and say what to do; changes nothing"),
         "check": Row("deploy.cli.data", "Check configuration and programme file, then exit"),
@@ -61,6 +62,11 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "take-back": Row("deploy.cli.data", "Send one return by hand"),
         "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
+    },
+    "Pay": {
+        "ledger": Row("deploy.cli.ledger", "Check the ledger, note where it ends, export it for the bookkeeper"),
+        "accrual": Row("deploy.cli.outlook", "What a quarter will probably cost, for the vendor's books"),
+        "simulate": Row("deploy.cli.outlook", "What other terms would have cost on a quarter's real sales"),
     },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}

@@ -17,8 +17,9 @@ from deploy.runtime.errors import UsageError
 from deploy.runtime.settings import Settings
 from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
+from services.kit.database import reading
 from services.kit.process import Process
-from services.payout import files, invariants, lines, metrics, obligations, partners, past, recount, runs
+from services.payout import chain, files, invariants, lines, metrics, obligations, partners, past, recount, runs
 from services.payout.bank_days import latest_run_day
 from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
@@ -54,6 +55,7 @@ class Payout:
                 connection
             )  # the programme file may say something else than at the last start
         runs.begin(engine, self._latest_run_day(), self._clock.now())
+        self._note_head()
         self._write_files()
         # Lines before closes: of what comes together, what a close was made from is there first.
         subscriptions = [
@@ -123,7 +125,13 @@ class Payout:
         metrics.RUN_AMOUNT.set(made.total_minor / 100)
         metrics.ATTEMPTS.labels("released", "").inc(made.payments)
         self._log.info("run released", run=made.msg_id, payments=made.payments, euros=made.total_minor / 100)
+        self._note_head()
         self._write_files()
+
+    def _note_head(self) -> None:
+        """Put the ledger's end into the log: a place that whoever edits the database does not reach."""
+        with reading(self._engine).connect() as connection:
+            self._log.info("ledger head", head=str(chain.head(connection)))
 
     def _write_files(self) -> None:
         for path in files.write_released(self._engine, self._vault, self._folder):

@@ -52,9 +52,9 @@ def outlook(by_day: Mapping[date, int], terms: Terms, quarter: Quarter, today: d
 
     Sales dated later than today (it is tomorrow elsewhere) count as today's.
     """
-    units, elapsed = sum(by_day.values()), elapsed_days(quarter, today)
+    units, elapsed = sum(by_day.values()), max(elapsed_days(quarter, today), 1)
     left = days_of(quarter) - elapsed
-    pace = units / max(elapsed, 1)
+    pace = units / elapsed
     error = _error(by_day, quarter, elapsed, pace)
     expected = units + _rounded(left * pace)
     low = units + math.floor(left * max(0.0, pace - error))
