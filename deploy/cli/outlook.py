@@ -263,7 +263,7 @@ def _sentences(summary: Summary, real: Programme, other: Programme, quarter: Qua
         ("less", summary.worse, summary.worse_minor, summary.losers),
     ):
         examples = ", ".join(f"{one.partner_id} {_amount(one.difference_minor, '+')}" for one in most)
-        yield f"{partners:,} partners get {name}: {_amount(sum_minor, '+')}" + (f" ({examples})" if examples else "")
+        yield f"{name} for {partners:,} of them: {_amount(sum_minor, '+')}" + (f" ({examples})" if examples else "")
 
 
 def _amount(minor: int, sign: str = "") -> str:
