@@ -6,7 +6,8 @@ Beside it stands the real cost: the units as they were counted, at the present p
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, select
 
-from schemas.events import Partner, SaleLine
+from schemas.events import LineStatus, Partner, SaleLine
 from schemas.values import Quarter
 from services.payout.tables import lines, partners
 from streams.rules.lines import Reason, judged
@@ -121,23 +122,22 @@ def compare(connection: Connection, real: Programme, other: Programme, quarter: 
     for partner_id, group in groupby(rows, key=attrgetter("partner_id")):
         own = list(group)
         sales = [_decoder.decode(row.line) for row in own]
-        partner = _partner(own[0], sales, other_terms)
-        units = sum(judged(sale, partner, other).units for sale in sales)
+        judges = _judge(own[0], sales, other)
+        units = sum(judges(sale).units for sale in sales)
         yield Compared(partner_id, Cost.of(sum(sale.units for sale in sales), real_terms), Cost.of(units, other_terms))
 
 
-def _partner(row: Any, sales: Sequence[SaleLine], terms: Terms) -> Partner | None:
-    """Who the sales are judged for. Whom the registry has forgotten since keeps what he was: registered, and here."""
-    country, registered_on, left_on = row.country, row.registered_on, row.left_on
-    if country is None:
-        if all(sale.reason == Reason.PARTNER_NOT_REGISTERED for sale in sales):
-            return None
-        country, registered_on, left_on = min(terms.countries, default=""), min(map(_day, sales)), None
-    return Partner(row.partner_id, "", "", "", country, registered_on, left_on)
-
-
-def _day(sale: SaleLine) -> Any:
-    return sale.sold_on or sale.recorded_at.date()
+def _judge(row: Any, sales: Sequence[SaleLine], programme: Programme) -> Callable[[SaleLine], SaleLine]:
+    """How a partner's sales are judged. Whom the registry has forgotten keeps what he was: registered, and here."""
+    if row.country is not None:
+        partner = Partner(row.partner_id, "", "", "", row.country, row.registered_on, row.left_on)
+        return lambda sale: judged(sale, partner, programme)
+    counted = [sale for sale in sales if sale.status in (LineStatus.COUNTED, LineStatus.RETURNED)]
+    if not counted:
+        return lambda sale: judged(sale, None, programme)
+    countries = programme.terms_for(Quarter.parse(counted[0].quarter)).countries
+    known = Partner(row.partner_id, "", "", "", min(countries, default=""), date.min)
+    return lambda sale: judged(sale, None if sale.reason == Reason.PARTNER_NOT_REGISTERED else known, programme)
 
 
 def _tiers(terms: Terms) -> dict[int, TierCost]:
