@@ -11,6 +11,7 @@ import typer
 from deploy.cli import output
 from deploy.cli.options import JsonFlag, takes_settings
 from deploy.cli.output import ending
+from deploy.runtime.clock import open_clock
 from deploy.runtime.errors import Exit, UsageError
 from deploy.runtime.settings import Loaded
 from services.payout.books import Format
@@ -121,8 +122,9 @@ def export(
     beancount: text that bean-check checks, with opening and closing balances. csv: one line a posting.
 
     The same period of the same ledger gives the same bytes each time. Export a period when it is over and payout has
-    read all that was closed in it.
+    read all that was closed in it; what was booked into an earlier one after its export is told.
     """
+    from deploy.cli.programme import today
     from deploy.runtime.programme import read_programme
     from services.payout.books.chart import read_chart
     from services.payout.books.export import export as write
@@ -131,20 +133,30 @@ def export(
     from streams.rules.terms import parse
 
     settings = loaded.settings
-    programme = read_programme(settings, parse)
+    programme, clock = read_programme(settings, parse), open_clock(settings)
     wanted = Period(_day(first), _day(last))
     if wanted.last < wanted.first:
         raise UsageError(f"the period ends on {last}, before it begins on {first}")
     numbers = read_chart(Path(settings.accounts)) if chosen is Format.DATEV else None
     with existing(settings) as engine:
-        done = write(engine, programme, chosen, wanted, out, numbers)
+        done = write(engine, programme, chosen, wanted, out, clock.now(), numbers)
     if as_json:
         files = [{"file": str(written.path), "sha256": written.sha256} for written in done.files]
-        output.print_json({"files": files, "journals": done.journals, "head": done.head._asdict()})
+        late = [
+            {"from": str(period.first), "to": str(period.last), "journals": journals} for period, journals in done.late
+        ]
+        output.print_json({"files": files, "journals": done.journals, "head": done.head._asdict(), "late": late})
         return
     for written in done.files:
         print(f"{written.path}  sha256 {written.sha256}")
     print(f"{done.journals:,} journals from {first} to {last}; the ledger ends at journal {done.head.sequence:,}")
+    if wanted.last >= today(programme, clock):
+        output.note("the period is not over: export it again when it is")
+    for period, journals in done.late:
+        output.note(
+            f"{period.first} to {period.last} was exported before and has {journals:,} journal(s) more since: "
+            "export it again, and have the bookkeeper add what is new"
+        )
 
 
 def _day(text: str) -> date:

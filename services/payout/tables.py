@@ -257,5 +257,16 @@ partner_accounts = Table(
     Column("number", Integer, nullable=False, unique=True),  # from 0, without a gap; see services.payout.books
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("format", String(12), nullable=False),
+    Column("first", Date, nullable=False),
+    Column("last", Date, nullable=False),
+    Column("sequence", BigInteger, nullable=False),  # of the ledger's last journal then
+    Column("exported_at", Instant, nullable=False),
+)
+
 APPEND_ONLY = ("journals", "postings", "run_files", "bank_details", "partner_accounts")
 """Tables whose rows a trigger keeps from being changed or deleted."""

@@ -27,7 +27,7 @@ from services.payout.books.period import Period
 from services.payout.ledger import Journal, Posting
 from services.payout.tables import journals, partner_accounts, postings
 from tests.payout import datev as published
-from tests.payout.office import PROGRAMME, Office
+from tests.payout.office import FINAL, PROGRAMME, Office
 
 OCTOBER = Period(date(2026, 10, 1), date(2026, 10, 31))
 NOON = datetime(2026, 10, 15, 12, tzinfo=UTC)
@@ -62,7 +62,7 @@ def a_month(office: Office) -> None:
 
 def exported(office: Office, chosen: Format, folder: Path, period: Period = OCTOBER) -> tuple[bytes, Exported]:
     out = folder / f"out.{chosen}"
-    done = export(office.engine, PROGRAMME, chosen, period, out, CHART)
+    done = export(office.engine, PROGRAMME, chosen, period, out, FINAL, CHART)
     assert [path.name for path in folder.iterdir() if path.suffix == ".part"] == []
     return out.read_bytes(), done
 
@@ -145,7 +145,7 @@ def test_an_export_of_nothing_is_a_file_that_says_so(office: Office, tmp_path: P
 def test_a_period_over_two_fiscal_years_is_refused(office: Office, tmp_path: Path) -> None:
     period = Period(date(2026, 12, 31), date(2027, 1, 1))
     with pytest.raises(UsageError, match="2027-01-01"):
-        export(office.engine, PROGRAMME, Format.DATEV, period, tmp_path / "x", CHART)
+        export(office.engine, PROGRAMME, Format.DATEV, period, tmp_path / "x", FINAL, CHART)
     assert list(tmp_path.glob("x*")) == []
 
 
@@ -199,6 +199,18 @@ def test_a_fiscal_year_may_begin_on_any_day(tmp_path: Path) -> None:
     assert chart.fiscal_year(date(2027, 4, 1)) == date(2027, 4, 1)
 
 
+def test_what_is_booked_into_a_period_after_its_export_is_told_until_it_is_exported_again(
+    office: Office, tmp_path: Path
+) -> None:
+    a_month(office)
+    november = Period(date(2026, 11, 1), date(2026, 11, 30))
+    assert exported(office, Format.CSV, tmp_path)[1].late == []
+    book(office, owed(7, "P1", 100), owed(8, "P1", 100), at=NOON)
+    assert exported(office, Format.DATEV, tmp_path, november)[1].late == [], "that program has never had October"
+    assert exported(office, Format.CSV, tmp_path, november)[1].late == [(OCTOBER, 2)]
+    assert exported(office, Format.CSV, tmp_path)[1].late == []
+
+
 @pytest.mark.parametrize("chosen", Format)
 def test_the_same_period_gives_the_same_bytes(office: Office, tmp_path: Path, chosen: Format) -> None:
     a_month(office)
@@ -236,6 +248,12 @@ def bean_check(path: Path) -> None:
     command = Path(sys.executable).with_name("bean-check")
     done = subprocess.run([command, "--no-cache", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_other_accounts_get_a_name_by_their_kind_and_one_of_no_kind_is_told() -> None:
+    assert beancount.account_name("asset:clawback:x_y") == "Assets:Clawback:X-y"
+    with pytest.raises(StaffelError, match="no kind of account for stuff:x"):
+        beancount.account_name("stuff:x")
 
 
 @given(st.from_regex(PARTNER_ID, fullmatch=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from deploy.runtime.settings import ROOT, Loaded, load
 from schemas.events import LineReturn, LineStatus, Partner, SaleLine
 from schemas.topics import PARTNERS, SALE_LINES
 from schemas.values import Quarter, line_key
+from services.payout import ledger
 from services.payout.database import snapshot
 from services.payout.tables import metadata
 from services.payout.what_if import Summary, compare
@@ -176,10 +177,20 @@ def test_the_audit_ends_with_its_own_code_when_something_differs(office: Office,
 def test_the_ledger_is_exported_as_typed(office: Office, loaded: Loaded, tmp_path: Path) -> None:
     a_quarter(office)
     out = tmp_path / "EXTF_january.csv"
+    assert "not over" in call(loaded, *EXPORT, "--from", "2026-11-01", "--to", "2026-11-15", "--out", str(out)).err
+    with office.engine.begin() as connection:
+        ledger.book(
+            connection,
+            [ledger.transfer("late", ledger.EXPENSE, ledger.IN_TRANSIT, 1, "EUR")],
+            datetime(2026, 11, 2, tzinfo=UTC),
+        )
+    result = call(loaded, *EXPORT, "--from", "2026-10-01", "--to", "2026-10-31", "--out", str(out))
+    assert "2026-11-01 to 2026-11-15 was exported before and has 1 journal(s) more since" in result.err
     period = ("--from", "2027-01-01", "--to", "2027-01-31", "--out", str(out))
     found = succeed(loaded, "ledger", "export", "--format", "datev", *period)
     assert found["journals"] == 4
     assert published.read(out.read_bytes()).balances == {8769: 55_000, 70_000: 26_000, 70_001: -6_000, 1360: -75_000}
+    assert found["late"] == []
     assert "4 journals from 2027-01-01" in said(call(loaded, "ledger", "export", "--format", "beancount", *period))
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from deploy.runtime.errors import StaffelError
 from services.payout import ledger
 from services.payout.books.period import Entry, Period, partner_of
 
@@ -33,6 +34,8 @@ def account_name(account: str) -> str:
     if account in _NAMES:
         return _NAMES[account]
     root, *rest = account.split(":")
+    if root not in _ROOTS:
+        raise StaffelError(f"beancount has no kind of account for {account}")
     parts = ["".join(c if c.isalnum() else "-" for c in part).strip("-").capitalize() for part in rest]
     return ":".join([_ROOTS[root], *parts])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from deploy.runtime.errors import UsageError
 from services.payout import chain
-from services.payout.books import Format, beancount, chart, datev, period, table
+from services.payout.books import Format, beancount, chart, datev, earlier, period, table
 from services.payout.books.chart import Chart
+from services.payout.books.earlier import Late
 from services.payout.books.period import Entry, Period
 from services.payout.chain import Head
 from services.payout.database import snapshot
@@ -25,10 +27,18 @@ class Exported(NamedTuple):
     files: list[Written]
     journals: int
     head: Head
+    late: list[Late]
+    """Other periods that were exported before and have changed since."""
 
 
 def export(
-    engine: Engine, programme: Programme, chosen: Format, wanted: Period, out: Path, numbers: Chart | None = None
+    engine: Engine,
+    programme: Programme,
+    chosen: Format,
+    wanted: Period,
+    out: Path,
+    now: datetime,
+    numbers: Chart | None = None,
 ) -> Exported:
     """Write the journals of a period. DATEV's file needs ``numbers``, and a further one for every 99,999 bookings.
 
@@ -46,7 +56,10 @@ def export(
             written = _datev(numbers, partners, wanted, counted, out)
         else:
             written = [write(out, *_plain(connection, programme, chosen, wanted, counted))]
-        return Exported(written, counted.number, chain.head(connection))
+        head = chain.head(connection)
+    with engine.begin() as connection:
+        earlier.remember(connection, chosen, wanted, head.sequence, now)
+        return Exported(written, counted.number, head, earlier.late(connection, programme, chosen))
 
 
 class _Counted:

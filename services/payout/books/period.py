@@ -84,6 +84,13 @@ def partner_of(account: str) -> str | None:
     return account.removeprefix(prefix) if account.startswith(prefix) else None
 
 
+def booked_since(connection: Connection, programme: Programme, period: Period, sequence: int) -> int:
+    """How many journals were booked into these days after the one with this number."""
+    return connection.execute(
+        select(func.count()).select_from(journals).where(*_within(programme, period), journals.c.sequence > sequence)
+    ).scalar_one()
+
+
 def _within(programme: Programme, period: Period) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (
         journals.c.booked_at >= programme.starts_at(period.first),

@@ -215,6 +215,15 @@ def _books() -> None:
         sa.Column("partner_id", sa.String(64), primary_key=True),
         sa.Column("number", sa.Integer, nullable=False, unique=True),
     )
+    op.create_table(
+        "exports",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("format", sa.String(12), nullable=False),
+        sa.Column("first", sa.Date, nullable=False),
+        sa.Column("last", sa.Date, nullable=False),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("exported_at", _INSTANT, nullable=False),
+    )
 
 
 def _forbid_changes(table: str) -> None:
