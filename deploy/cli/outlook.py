@@ -132,6 +132,11 @@ def simulate(
     summary = Summary(real.terms_for(wanted), other.terms_for(wanted))
     if other.terms_for(wanted).currency != summary.currency:
         raise UsageError(f"{programme} pays in {other.terms_for(wanted).currency}, the programme in {summary.currency}")
+    if not other.dates(wanted).covered or other.terms_for(wanted) == real.terms_for(wanted):
+        output.note(
+            f"{programme} has no terms of its own for {wanted}: to try some, "
+            f"give them a valid_from of {wanted.first_day} or before"
+        )
     with looking(settings) as connection:
         compared = summary.watch(compare(connection, real, other, wanted))
         first = next(compared, None)

@@ -262,6 +262,18 @@ def test_a_simulation_writes_nothing(office: Office, loaded: Loaded, tmp_path: P
     assert everything() == before
 
 
+def test_terms_that_are_not_in_force_in_the_quarter_are_told(office: Office, loaded: Loaded, tmp_path: Path) -> None:
+    a_quarter(office)
+    new = tmp_path / "new.toml"
+    later = NEW.replace("valid_from = 2026-01-01\ncurrency", "valid_from = 2027-01-01\ncurrency")
+    for content in (SHIPPED, later):
+        new.write_text(content, "utf-8")
+        result = call(loaded, "simulate", "--programme", str(new), "--quarter", QUARTER)
+        assert "has no terms of its own for 2026Q4: to try some, give them a valid_from of 2026-10-01" in result.err
+    new.write_text(NEW, "utf-8")
+    assert call(loaded, "simulate", "--programme", str(new), "--quarter", QUARTER).err == ""
+
+
 def test_another_currency_can_not_be_compared(office: Office, loaded: Loaded, tmp_path: Path) -> None:
     a_quarter(office)
     new = tmp_path / "new.toml"

@@ -26,8 +26,9 @@ from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import PayoutStatus, PayoutStatusChanged, QuarterClosed, SaleLine
 from schemas.topics import PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from schemas.values import line_key
+from services.payout import audit
 from services.payout.bank_details import Row, import_rows
-from services.payout.database import open_database
+from services.payout.database import looking, open_database
 from tests.databases import sqlite_url
 from tests.payout.office import closes, iban_of, line
 from tests.payout.test_pain001 import schema
@@ -174,6 +175,10 @@ def test_each_partner_is_paid_once_although_the_process_is_killed_and_closes_rep
     log = (settings.data / "payout.log").read_text("utf-8")
     assert "Traceback" not in log
     assert not any(iban_of(partner_id) in log for partner_id in PARTNERS)
+    with looking(settings) as connection:
+        audited = audit.verify(connection)
+    assert (audited.journals, audited.differences) == (40, [])
+    assert str(audited.head) in log, "the ledger's head is in the log, where who edits the database does not reach"
 
 
 def test_a_database_that_has_forgotten_a_run_pays_nothing_and_says_why(paying: Loaded, tmp_path: Path) -> None:
