@@ -14,7 +14,9 @@ happens to them: they stay payable and are carried into the next run. Held and w
 
 The **ledger** has ``expense:rebate``, ``asset:bank:in_transit`` and, for each partner, ``liability:payable:<partner>``
 with what the vendor owes him; a partner in debt after a clawback has it on the other side.
-Recording books expense to liability, a payment books liability to in-transit. Nothing is ever changed or deleted.
+Recording books expense to liability, a payment books liability to in-transit. Nothing is ever changed or deleted, and
+each journal hangs on the one before it by a hash (``chain``, ``audit``). An amount that becomes payable keeps the hash
+of what it was counted from (``inputs``).
 
 A payment cannot be made twice: an obligation has at most one active settlement (a unique index), a bank day has at most
 one run (a primary key), identifiers follow from day and partner, and the file is stored in the transaction that makes

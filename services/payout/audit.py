@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
+from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
 from services.payout import chain, ledger
 from services.payout.chain import Head
@@ -24,6 +25,7 @@ class Audit(NamedTuple):
 
     journals: int
     head: Head
+    """Where the journals end."""
     balance: dict[str, int]
     """The trial balance: all postings of each currency, in minor units."""
     differences: list[str]
@@ -49,9 +51,7 @@ def verify(connection: Connection, noted: Head | None = None) -> Audit:
             balance[posting.currency] += posting.amount_minor
         held = held or booked.head == noted
         last, count = booked.head, count + 1
-    told = chain.head(connection)
-    if last != told:
-        found.append(f"the ledger ends at journal {last.sequence}, and its head says that it ends at {told.sequence}")
+    found += _head(connection, last)
     if not held and noted is not None:
         found.append(f"journal {noted.sequence} is gone or is not the one that was noted")
     found += [f"the trial balance is {total} {currency} cents, not 0" for currency, total in balance.items() if total]
@@ -59,7 +59,7 @@ def verify(connection: Connection, noted: Head | None = None) -> Audit:
         found.append(f"{strays} postings belong to no journal")
     if len(found) > _TOLD:
         found[_TOLD:] = [f"and {len(found) - _TOLD} more"]
-    return Audit(count, told, dict(balance), found)
+    return Audit(count, last, dict(balance), found)
 
 
 def _links(last: Head, booked: _Booked) -> Iterator[str]:
@@ -69,6 +69,18 @@ def _links(last: Head, booked: _Booked) -> Iterator[str]:
         yield f"journal {first} is missing" if missing == 1 else f"journals {first} to {number - 1} are missing"
     elif chain.link(last.chain, number, row.key, row.booked_at, booked.journal.postings) != booked.head.chain:
         yield f"the chain breaks at journal {number} ({row.key}): it, or what is before it, is not what was booked"
+
+
+def _head(connection: Connection, last: Head) -> Iterator[str]:
+    try:
+        told = chain.head(connection)
+    except (NoResultFound, MultipleResultsFound):
+        yield "the row that says where the ledger ends is gone, or not the only one"
+        return
+    if told.sequence != last.sequence:
+        yield f"the ledger ends at journal {last.sequence}, and its head says that it ends at {told.sequence}"
+    elif told != last:
+        yield f"journal {last.sequence} is not the one that the ledger's head names"
 
 
 def _sums(booked: _Booked) -> Iterator[str]:

@@ -111,6 +111,8 @@ def test_the_chain_is_the_one_that_its_description_says() -> None:
             "breaks at journal 3 (j3)",
         ),
         (["UPDATE chain_head SET sequence = 5"], "ends at journal 6, and its head says that it ends at 5"),
+        ([f"UPDATE chain_head SET chain = {LINK}"], "journal 6 is not the one that the ledger's head names"),
+        (["DELETE FROM chain_head"], "the row that says where the ledger ends is gone"),
     ],
 )
 def test_an_edited_missing_added_or_moved_journal_is_named(office: Office, statements: list[str], named: str) -> None:
@@ -172,11 +174,20 @@ def test_a_head_noted_early_is_still_held_when_more_was_booked(office: Office) -
     assert differences(office, chain.START) == []
 
 
-def test_a_journal_that_was_removed_is_noticed_by_the_service_within_a_minute(office: Office) -> None:
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["DELETE FROM postings WHERE journal = 'j5'", "DELETE FROM journals WHERE key = 'j5'"],
+        ["DELETE FROM chain_head"],
+    ],
+)
+def test_a_journal_that_was_removed_is_noticed_by_the_service_within_a_minute(
+    office: Office, statements: list[str]
+) -> None:
     booked(office)
     with office.engine.connect() as connection:
         assert invariants.violations(connection) == []
-    tamper(office, "DELETE FROM postings WHERE journal = 'j5'", "DELETE FROM journals WHERE key = 'j5'")
+    tamper(office, *statements)
     with office.engine.connect() as connection:
         assert invariants.violations(connection) == ["1 chains whose head is not the last journal"]
 
