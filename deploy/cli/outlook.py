@@ -132,11 +132,6 @@ def simulate(
     summary = Summary(real.terms_for(wanted), other.terms_for(wanted))
     if other.terms_for(wanted).currency != summary.currency:
         raise UsageError(f"{programme} pays in {other.terms_for(wanted).currency}, the programme in {summary.currency}")
-    if not other.dates(wanted).covered or other.terms_for(wanted) == real.terms_for(wanted):
-        output.note(
-            f"{programme} has no terms of its own for {wanted}: to try some, "
-            f"give them a valid_from of {wanted.first_day} or before"
-        )
     with looking(settings) as connection:
         compared = summary.watch(compare(connection, real, other, wanted))
         first = next(compared, None)
@@ -147,6 +142,11 @@ def simulate(
             write(csv, _simulation_lines(everybody))
         else:
             deque(everybody, maxlen=0)
+    if not other.dates(wanted).covered or other.terms_for(wanted) == real.terms_for(wanted):
+        output.note(
+            f"{programme} has no terms of its own for {wanted}: to try some, "
+            f"give them a valid_from of {wanted.first_day} or before"
+        )
     if as_json:
         output.print_json(_simulation(summary, wanted))
     else:

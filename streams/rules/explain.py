@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from schemas.events import CloseKind, LineStatus, SaleLine
 from streams.rules.terms import NextTier, Terms, Tier
-
-_K = TypeVar("_K", date, str)
 
 
 class Line(NamedTuple):
@@ -124,16 +122,6 @@ class Explanation(msgspec.Struct, frozen=True):
     unsettled_minor: int
     """The rebate less what was made payable: before the final close all of it, afterwards nothing for long."""
 
-    @property
-    def products(self) -> tuple[tuple[str, int], ...]:
-        """The counted units of each product."""
-        return _summed((cell.product_id, cell.units) for cell in self.cells)
-
-    @property
-    def months(self) -> tuple[tuple[date, int], ...]:
-        """The counted units of each month."""
-        return _summed((cell.month, cell.units) for cell in self.cells)
-
 
 def explain(lines: Iterable[Line], terms: Terms, closes: Sequence[Close]) -> Explanation:
     """Explain a partner's quarter from its lines and, in the order of revisions, its closes."""
@@ -209,10 +197,3 @@ def _reasons(reasons: dict[str, list[int]]) -> tuple[Rejected, ...]:
 def _add(group: list[int], units: int) -> None:
     group[0] += 1
     group[1] += units
-
-
-def _summed(parts: Iterable[tuple[_K, int]]) -> tuple[tuple[_K, int], ...]:
-    sums: dict[_K, int] = defaultdict(int)
-    for key, units in parts:
-        sums[key] += units
-    return tuple(sorted(sums.items(), key=lambda item: str(item[0])))
