@@ -78,9 +78,9 @@ def history(
 ) -> None:
     """Show each version of a partner's bank details: who entered it, when, from when it can be used. Never the IBAN."""
     from services.payout import bank_details as payout
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
 
-    with look_into_database(loaded.settings).connect() as connection:
+    with looking(loaded.settings) as connection:
         versions = payout.history(connection, partner)
     if not versions:
         raise StaffelError(

@@ -191,14 +191,14 @@ def _database(service: str, url: str) -> Finding:
 def _keys(settings: Settings) -> Finding:
     """Whether a key is there for each sealed row. The keys' ids are compared, nothing is opened."""
     from services.payout import resealing
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
     from services.payout.vault import Vault, keys_in
 
     made = settings.data / "secrets" / "bank_key"  # not by ``secret``, which would make it
     text = settings.bank_key or (made.read_text("utf-8") if made.exists() else "")
     try:
         vault = Vault(*keys_in(text)) if text else None
-        with look_into_database(settings).connect() as connection:
+        with looking(settings) as connection:
             ids = (vault.key_id, vault.key_ids) if vault else (b"", frozenset[bytes]())
             found = resealing.census(connection, *ids)
     except NotReady:

@@ -35,9 +35,9 @@ def list_holds(loaded: Loaded, as_json: JsonFlag = False) -> None:
     """List what is earned and not paid: how much, since when, why, and what ends it. The longest one first."""
     from deploy.cli.programme import money
     from services.payout import holds_view
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
 
-    with look_into_database(loaded.settings).connect() as connection:
+    with looking(loaded.settings) as connection:
         found = holds_view.listed(connection)
     if as_json:
         output.print_json({"holds": found})
@@ -65,9 +65,9 @@ def list_holds(loaded: Loaded, as_json: JsonFlag = False) -> None:
 def show(loaded: Loaded, obligation: Obligation, as_json: JsonFlag = False) -> None:
     """Show why an obligation is held up, and all that bears on it: units, bank details, blocks, what was lifted."""
     from services.payout import holds_view
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
 
-    with look_into_database(loaded.settings).connect() as connection:
+    with looking(loaded.settings) as connection:
         found = holds_view.described(connection, obligation)
     if as_json:
         output.print_json(found)

@@ -48,6 +48,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
     },
     "Look": {
         "standing": Row("deploy.cli.data", "What a partner has sold and earned in a quarter"),
+        "explain": Row("deploy.cli.explain", "Why a partner's quarter came to its number, down to each sale"),
         "status": Row("deploy.cli.status", "Whether each part of the stack is up and ready"),
         "doctor": Row("deploy.cli.doctor", "Look for what is wrong and say what to do; changes nothing"),
         "verify": Row("deploy.cli.verify", "Count all reports again and compare with what was published"),
@@ -60,6 +61,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "runs": Row("deploy.cli.runs", "See, prepare, approve and release payment runs"),
         "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
         "holds": Row("deploy.cli.holds", "What holds up payments; block a partner, let a checked payment go"),
+        "ledger": Row("deploy.cli.ledger", "Check the ledger, note where it ends, export it for the bookkeeper"),
+        "accrual": Row("deploy.cli.outlook", "What a quarter will probably cost, for the vendor's books"),
+        "simulate": Row("deploy.cli.outlook", "What other terms would have cost on a quarter's real sales"),
     },
     "Data": {
         "partners": Row("deploy.cli.data", "Import the partner registry"),

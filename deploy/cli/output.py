@@ -8,7 +8,7 @@ import os
 import sys
 import tomllib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -72,12 +72,15 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns as wide as their widest cell; the last one may be any length."""
+def table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]], numbers: Container[str] = ()) -> str:
+    """Columns as wide as their widest cell; the last one may be any length. Those of ``numbers`` end flush right."""
     widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
 
     def line(row: tuple[str, ...]) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        cells = zip(row, widths, headers, strict=True)
+        return "  ".join(
+            cell.rjust(width) if header in numbers else cell.ljust(width) for cell, width, header in cells
+        ).rstrip()
 
     return "\n".join([paint(line(headers), "bold"), *(line(row) for row in rows)])
 

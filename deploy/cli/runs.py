@@ -30,9 +30,9 @@ def list_runs(loaded: Loaded, as_json: JsonFlag = False) -> None:
     """List the runs, the latest first: what waits to be approved, what was released, what was given up."""
     from deploy.cli.programme import money
     from services.payout import runs_view
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
 
-    with look_into_database(loaded.settings).connect() as connection:
+    with looking(loaded.settings) as connection:
         found = runs_view.listed(connection)
     if as_json:
         output.print_json({"runs": found})
@@ -58,10 +58,10 @@ def list_runs(loaded: Loaded, as_json: JsonFlag = False) -> None:
 def show(loaded: Loaded, run: Run, as_json: JsonFlag = False) -> None:
     """Show a run: its approvals, its payments with masked accounts, and what to look out for."""
     from services.payout import runs_view
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
     from services.payout.service import limits
 
-    with look_into_database(loaded.settings).connect() as connection:
+    with looking(loaded.settings) as connection:
         found = runs_view.described(connection, run, limits(loaded.settings))
     if as_json:
         output.print_json(found)
@@ -163,10 +163,10 @@ def file(
 ) -> None:
     """Write a run's file: the same bytes each time. It holds names and accounts; keep it safe."""
     from services.payout import files
-    from services.payout.database import look_into_database
+    from services.payout.database import looking
     from services.payout.vault import open_vault
 
-    with look_into_database(loaded.settings).connect() as connection:
+    with looking(loaded.settings) as connection:
         content = files.content_of(connection, open_vault(loaded.settings), run)
     if str(out) == "-":
         sys.stdout.buffer.write(content)
@@ -183,21 +183,21 @@ class _desk:  # noqa: N801  # used like a function
 
     def __init__(self, loaded: Loaded) -> None:
         from deploy.runtime.programme import read_programme
-        from services.payout.database import look_into_database, open_database
+        from services.payout.database import existing
         from services.payout.vault import open_vault
         from streams.rules.terms import parse
 
         settings = loaded.settings
-        look_into_database(settings).dispose()  # says what is wrong if payout was never started here
         self.programme = read_programme(settings, parse)
         self.vault, self.clock = open_vault(settings), open_clock(settings)
-        self.engine = open_database(settings)
+        self._database = existing(settings)
 
     def __enter__(self) -> _desk:
+        self.engine = self._database.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.engine.dispose()
+    def __exit__(self, *error: Any) -> None:
+        self._database.__exit__(*error)
 
 
 def _person(loaded: Loaded, by: str) -> str:

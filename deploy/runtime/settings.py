@@ -51,6 +51,7 @@ class Settings:
     clock: str = setting("", "Start the test clock at this instant, e.g. 2026-10-01T00:00:00Z (empty: real time)")
     clock_rate: float = setting(1.0, "How much faster than real time the test clock runs")
     programme: str = setting("", "Programme file (empty: the one that ships)")
+    accounts: str = setting("", "Chart of accounts for the DATEV export (empty: the one that ships, SKR 03)")
     kafka: str = setting("", "Bootstrap servers of Kafka (empty: the embedded broker)")
     registry_url: str = setting("", "Schema registry with Confluent's API (empty: the embedded one)")
     smtp_url: str = setting(
@@ -184,6 +185,7 @@ def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
         raise UsageError(f"port_base can't be {base}", "choose a number between 1024 and 65500")
     derived = {
         "programme": str(ROOT / "programme.toml"),
+        "accounts": str(ROOT / "services" / "payout" / "books" / "accounts.toml"),
         "kafka": f"127.0.0.1:{base + Port.KAFKA}",
         "registry_url": f"http://127.0.0.1:{base + Port.REGISTRY}/apis/ccompat/v7",
         "smtp_url": f"smtp://127.0.0.1:{base + Port.SMTP}",

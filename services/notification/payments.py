@@ -9,8 +9,8 @@ from streams.rules.terms import Programme
 
 DETAILS_INVALID = "bank-details-invalid"
 """Why money waits after a bank has sent it back: a code of the payout service, as the next two."""
-DETAILS_NEW, NO_SEPA_ACCOUNT, BLOCKED = "bank-details-new", "no-sepa-account", "partner-blocked"
-HOLDS_TOLD = frozenset({DETAILS_NEW, NO_SEPA_ACCOUNT, BLOCKED})
+DETAILS_NEW, BLOCKED = "bank-details-new", "partner-blocked"
+HOLDS_TOLD = frozenset({DETAILS_NEW, BLOCKED})
 """Holds that a partner can do something about, or will ask about. Of the others the vendor finds out himself."""
 
 
@@ -164,14 +164,6 @@ def _held_because(reason: str | None, voice: Voice) -> tuple[str, ...]:
                 "then the amount goes out by itself. You need not do anything."
             ),
             voice.say("Are they not from you? Then answer this mail at once."),
-        )
-    if reason == NO_SEPA_ACCOUNT:
-        return (
-            voice.say(
-                "Your account can't be reached by a SEPA transfer. Please give us another one: your page says how to "
-                "do it safely. The amount is not lost meanwhile."
-            ),
-            never_by_mail(voice),
         )
     return (
         voice.say("We can't pay the amount out at present. It is not lost: please answer this mail, or contact us."),

@@ -19,10 +19,10 @@ booked. One that is not released before its day, or in which something has chang
 
 The **ledger** has ``expense:rebate``, ``asset:bank:in_transit``, ``asset:bank`` and, for each partner,
 ``liability:payable:<partner>`` with what the vendor owes him; a partner in debt after a clawback has it on the other
-side.
-Recording books expense to liability, a payment books liability to in-transit, its debit in-transit to bank; a refused
-payment's booking is reversed, a returned one is booked from the bank back to the liability. Nothing is ever changed or
-deleted.
+side. Recording books expense to liability, a payment books liability to in-transit, its debit in-transit to bank; a
+refused payment's booking is reversed, a returned one is booked from the bank back to the liability. Nothing is ever
+changed or deleted, and each journal hangs on the one before it by a hash (``chain``, ``audit``). An amount that becomes
+payable keeps the hash of what it was counted from (``inputs``).
 
 A payment cannot be made twice: an obligation has at most one active settlement (a unique index), whatever run takes
 hold of it; identifiers follow from day and partner; the file is stored when the run is prepared and never made again;

@@ -5,7 +5,19 @@ from __future__ import annotations
 from sqlalchemy import Connection, String, cast, except_, func, intersect, literal, select, union_all
 
 from services.payout import ledger
-from services.payout.tables import BOOKED, OPEN, PaymentState, State, obligations, payments, postings, runs, settlements
+from services.payout.tables import (
+    BOOKED,
+    OPEN,
+    PaymentState,
+    State,
+    chain_head,
+    journals,
+    obligations,
+    payments,
+    postings,
+    runs,
+    settlements,
+)
 
 _ACCOUNT = ledger.payable("")
 
@@ -24,6 +36,7 @@ def violations(connection: Connection) -> list[str]:
         ("runs that are not the sum of their payments", _RUN_DIFFERS),
         ("obligations whose state and settlement contradict each other", _STATE_DIFFERS),
         ("currencies in which the bank's accounts are not what payments took and moved", _BANK_DIFFERS),
+        ("chains whose head is not the last journal", _CHAIN_DIFFERS),
     ):
         count = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
         if count:
@@ -94,4 +107,10 @@ _bank = union_all(
 ).subquery()
 _BANK_DIFFERS = (
     select(_bank.c.currency).group_by(_bank.c.account, _bank.c.currency).having(func.sum(_bank.c.amount) != 0)
+)
+
+# Cheap enough for every minute: an edit within the chain is found by services.payout.audit.
+_CHAIN_DIFFERS = select(literal(1)).where(
+    func.coalesce(select(func.sum(chain_head.c.sequence)).scalar_subquery(), -1)
+    != select(func.count()).select_from(journals).scalar_subquery()
 )

@@ -1,7 +1,8 @@
 """Double entry. Amounts are signed minor units: above zero debits an account, below zero credits it.
 
 A journal's postings sum to zero in each currency. It is known by its key: booking the same again does nothing, booking
-something else under a known key is an error. Nothing is ever changed; a correction is another journal.
+something else under a known key is an error. Nothing is ever changed; a correction is another journal. Each hangs on
+the one before it (``services.payout.chain``), so that a change behind our back shows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, insert, select
 
 from deploy.runtime.errors import StaffelError
+from services.payout import chain
 from services.payout.chunks import chunks
 from services.payout.tables import journals, postings
 
@@ -75,24 +77,30 @@ def check(journal: Journal) -> None:
 
 
 def book(connection: Connection, entries: Sequence[Journal], at: datetime) -> int:
-    """Write journals; returns how many were new. Raises Unbalanced or KeyReused, and then nothing must be committed."""
-    booked = 0
+    """Write journals; returns how many were new. Raises Unbalanced or KeyReused, and then nothing must be committed.
+
+    From here to the end of the transaction nobody else can book: lock whatever rows it needs before.
+    """
+    if not entries:
+        return 0
+    before = head = chain.locked(connection)
     for chunk in chunks(entries):
         fresh = _unknown(connection, chunk)
         if not fresh:
             continue
-        connection.execute(
-            insert(journals),
-            [
+        rows = []
+        for journal in fresh:
+            head = chain.after(head, journal.key, at, journal.postings)
+            rows.append(
                 {
                     "key": journal.key,
                     "fingerprint": journal.fingerprint,
                     "booked_at": at,
                     "reverses": journal.reverses,
+                    **head._asdict(),
                 }
-                for journal in fresh
-            ],
-        )
+            )
+        connection.execute(insert(journals), rows)
         connection.execute(
             insert(postings),
             [
@@ -101,8 +109,8 @@ def book(connection: Connection, entries: Sequence[Journal], at: datetime) -> in
                 for position, posting in enumerate(journal.postings)
             ],
         )
-        booked += len(fresh)
-    return booked
+    chain.move(connection, head)
+    return head.sequence - before.sequence
 
 
 def reverse(connection: Connection, key: str, new_key: str, at: datetime) -> None:

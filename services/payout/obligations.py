@@ -157,6 +157,7 @@ def _row(id_: str, close: QuarterClosed) -> dict[str, Any]:
         "reason": None,
         "sequence": 0,
         "since": close.closed_at,
+        "terms_version": close.terms_version,
     }
 
 

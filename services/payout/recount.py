@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, delete, func, select
 
 from schemas.values import Quarter
-from services.payout import holds, lines
+from services.payout import holds, inputs, lines
 from services.payout.anomalies import Rules
 from services.payout.chunks import chunks
 from services.payout.holds import Verdict
@@ -64,14 +64,18 @@ def judge(
     units = lines.units(connection, partner_ids)
     known = holds.look_up(connection, [row for row in rows if row.state in OPEN], units)
     today = now.astimezone(programme.zone).date()
-    moves = []
+    moves, agreed = [], []
     for _, his in groupby(rows, key=lambda row: row.partner_id):
-        verdicts = _judge_partner(
-            programme, list(his), units, now, lambda row: holds.verdict(programme, limits, known, row, today)
+        verdicts = list(
+            _judge_partner(
+                programme, list(his), units, now, lambda row: holds.verdict(programme, limits, known, row, today)
+            )
         )
+        agreed += [row for row, (state, _) in verdicts if state in (State.PAYABLE, State.NETTED)]
         moves += [
             Move(row, state, reason) for row, (state, reason) in verdicts if (row.state, row.reason) != (state, reason)
         ]
+    inputs.freeze(connection, agreed)
     move(connection, moves, now)
 
 

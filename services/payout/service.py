@@ -17,8 +17,10 @@ from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings
 from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
+from services.kit.database import reading
 from services.kit.process import Process
 from services.payout import (
+    chain,
     files,
     holds,
     invariants,
@@ -74,6 +76,7 @@ class Payout:
                 connection
             )  # the programme file may say something else than at the last start
         runs.begin(engine, self._latest_run_day(), self._clock.now())
+        self._note_head()
         # Lines before closes: of what comes together, what a close was made from is there first.
         subscriptions = [
             Subscription(PARTNERS, partners.project),
@@ -178,12 +181,18 @@ class Payout:
             metrics.RUN_AMOUNT.set(made.total_minor / 100)
             metrics.ATTEMPTS.labels("released", "").inc(made.payments)
             self._log.info("run released", run=msg_id, payments=made.payments, euros=made.total_minor / 100)
+            self._note_head()
         self._write_files()
 
     def _give_up_late(self) -> None:
         now = self._clock.now()
         for msg_id in runs.give_up_late(self._engine, now.astimezone(self._programme.zone).date(), now):
             self._log.error("a run was given up: not released before its day", run=msg_id)
+
+    def _note_head(self) -> None:
+        """Put the ledger's end into the log: a place that whoever edits the database does not reach."""
+        with reading(self._engine).connect() as connection:
+            self._log.info("ledger head", head=str(chain.head(connection)))
 
     def _write_files(self) -> None:
         for path in files.write_released(self._engine, self._vault, self._folder):

@@ -110,6 +110,8 @@ obligations = Table(
     Column("reason", String(40)),
     Column("sequence", Integer, nullable=False),  # number of the latest status published
     Column("since", Instant, nullable=False),  # when it came into this state, for this reason
+    Column("terms_version", Text, nullable=False),  # of the close
+    Column("inputs_hash", String(64)),  # of what the amount was counted from; see services.payout.inputs
     UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     Index("ix_obligations_partner_id", "partner_id"),
     Index("ix_obligations_state", "state"),
@@ -122,6 +124,8 @@ journals = Table(
     Column("fingerprint", String(64), nullable=False),
     Column("booked_at", Instant, nullable=False),
     Column("reverses", Text, ForeignKey("journals.key"), unique=True),  # the journal that this one takes back
+    Column("sequence", BigInteger, nullable=False, unique=True),  # from 1, without a gap
+    Column("chain", String(64), nullable=False),  # see services.payout.chain
 )
 
 postings = Table(
@@ -379,8 +383,34 @@ hold_lifts = Table(
     Column("at", Instant, nullable=False),
 )
 
+chain_head = Table(
+    "chain_head",
+    metadata,
+    Column("id", Integer, primary_key=True),  # 1: there is one row
+    Column("sequence", BigInteger, nullable=False),
+    Column("chain", String(64), nullable=False),
+)
+
+partner_accounts = Table(
+    "partner_accounts",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),  # from 0, without a gap; see services.payout.books
+)
+
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", _Counter, primary_key=True),
+    Column("format", String(12), nullable=False),
+    Column("first", Date, nullable=False),
+    Column("last", Date, nullable=False),
+    Column("sequence", BigInteger, nullable=False),  # of the ledger's last journal then
+    Column("exported_at", Instant, nullable=False),
+)
+
 APPEND_ONLY = (
-    *("journals", "postings", "run_files", "approvals", "bank_details", "bank_files"),
+    *("journals", "postings", "run_files", "approvals", "bank_details", "bank_files", "partner_accounts"),
     *("bank_details_invalid", "partner_blocks", "hold_lifts"),
 )
 """Tables whose rows a trigger keeps from being changed or deleted."""

@@ -15,6 +15,7 @@ from services.portal.live import Fragments
 from services.portal.programme_view import ProgrammePage
 from services.portal.views import PartnerPage, anchor
 from services.portal.voice import Voice
+from services.portal.why import WhyPage
 
 STATIC = Path(__file__).parent / "static"
 _PARTNER = ("notes", "standing", "chart", "sales", "settlement")
@@ -50,6 +51,11 @@ class Pages:
         rebate = voice.money(standing["rebate_minor"], standing["currency"])
         say = f"{voice.units(standing['units'])}, {rebate}"
         return self._parts("partner", _PARTNER, say, page=page, voice=voice)
+
+    def why(self, page: WhyPage, voice: Voice, mark: str) -> str:
+        """The page that takes a partner's number apart. It holds still: whoever reads it is adding up."""
+        parts = self._parts("partner", (), "", page=page, voice=voice)
+        return self._whole("why.html", parts, page=page, voice=voice, mark=mark)
 
     def programme(self, page: ProgrammePage, voice: Voice, mark: str) -> str:
         """The vendor's whole page."""

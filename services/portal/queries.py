@@ -15,6 +15,7 @@ from schemas.values import Quarter
 from services.kit.database import open_engine, reading
 from services.portal.tables import MIGRATIONS, closes, partners, payouts, sale_lines, tallies
 from streams.rules.calendar import phase_at
+from streams.rules.explain import Line
 from streams.rules.terms import Programme
 
 PAGE_SIZE = 50
@@ -100,6 +101,12 @@ class PartnerRows:
             .offset((page - 1) * PAGE_SIZE)
         ).all()
         return SalesPage(rows, total, page, pages)
+
+    def lines(self, quarter: Quarter) -> Iterator[Line]:
+        """All his sales of a quarter, as an explanation wants them."""
+        wanted = [sale_lines.c[name] for name in Line._fields]
+        query = self._own(sale_lines, *wanted).where(sale_lines.c.quarter == str(quarter))
+        return (Line(*row) for row in self._connection.execute(query.execution_options(yield_per=1000)))
 
     def units_by_day(self, quarter: Quarter) -> list[tuple[date, int]]:
         """His counted units of a quarter by day of sale, in order; what came back has left its day."""

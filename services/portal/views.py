@@ -176,11 +176,7 @@ def partner_page(
     rows: PartnerRows, programme: Programme, partner_id: str, address: Address, now: datetime
 ) -> PartnerPage:
     """Gather a partner's page. Raises NotHere for a quarter that he has nothing in."""
-    today = now.astimezone(programme.zone).date()
-    known = sorted({*map(Quarter.parse, rows.quarters()), Quarter.of(today)}, reverse=True)
-    quarter = address.quarter or Quarter.of(today)
-    if quarter not in known:
-        raise NotHere
+    quarter, known = choose_quarter(rows, programme, address, now)
     tally = rows.tally(quarter)
     return PartnerPage(
         programme=programme,
@@ -191,13 +187,28 @@ def partner_page(
         quarters=known,
         standing=standing_of(tally, programme, partner_id, quarter, now),
         as_of=tally.as_of if tally else None,
-        today=today,
+        today=now.astimezone(programme.zone).date(),
         sales_by_status=rows.sales_by_status(quarter),
         sales=rows.sales(quarter, address.wanted),
         days=rows.units_by_day(quarter),
         closes=rows.closes(quarter),
         payouts=rows.payouts(quarter),
     )
+
+
+def choose_quarter(
+    rows: PartnerRows, programme: Programme, address: Address, now: datetime
+) -> tuple[Quarter, list[Quarter]]:
+    """The quarter that an address asks for, and all that a partner has something in, latest first.
+
+    Raises NotHere if it is none of these.
+    """
+    current = Quarter.of(now.astimezone(programme.zone).date())
+    known = sorted({*map(Quarter.parse, rows.quarters()), current}, reverse=True)
+    quarter = address.quarter or current
+    if quarter not in known:
+        raise NotHere
+    return quarter, known
 
 
 def anchor(sale_id: str) -> str:

@@ -29,6 +29,18 @@ class Voice(Speech):
             Decimal(minor).scaleb(-digits), currency, pattern, locale=self.locale, currency_digits=False
         )
 
+    def less(self, number: int) -> str:
+        """A number that is taken off."""
+        return self.change(-number)
+
+    def change(self, number: int) -> str:
+        """A number with its sign; none if it is zero."""
+        return _signed(self.number(abs(number)), number)
+
+    def amount_change(self, minor: int, currency: str) -> str:
+        """An amount with its sign."""
+        return _signed(self.amount(abs(minor), currency), minor)
+
     def short_date(self, day: date) -> str:
         """Day and month: the year is known from the quarter."""
         return format_date(day, "d MMM", self.locale)
@@ -56,6 +68,11 @@ class Voice(Speech):
     def country(self, code: str) -> str:
         """A country's name, or its code if there is none."""
         return str(self.locale.territories.get(code, code))
+
+
+def _signed(text: str, number: int) -> str:
+    sign = "\N{MINUS SIGN}" if number < 0 else "+" if number else ""
+    return sign + text
 
 
 def voice_for(language: str, country: str, zone: ZoneInfo) -> Voice:

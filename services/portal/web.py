@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Row
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -30,6 +30,7 @@ from services.portal.programme_view import ProgrammePage, programme_page
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.views import NotHere, PartnerPage, partner_page, read_address
 from services.portal.voice import Voice, voice_for, voice_for_header
+from services.portal.why import why_page
 from streams.rules.terms import Programme
 
 _FORM_BYTES_MAX = 4096
@@ -88,6 +89,7 @@ def create_web(
         routes=[
             Route("/", bound(show_partner)),
             Route("/events", bound(follow_partner)),
+            Route("/why", bound(show_why)),
             Route("/programme", bound(show_programme)),
             Route("/programme/events", bound(follow_programme)),
             Route("/l/{token}", bound(show_door), methods=["GET"]),
@@ -140,6 +142,20 @@ async def follow_partner(portal: Portal, request: Request) -> Response:
         return portal.pages.partner_parts(*_partner_page(portal, request, visitor))
 
     return _stream(portal, request, visitor.partner_id, render, rest=0.25)
+
+
+async def show_why(portal: Portal, request: Request) -> Response:
+    """The partner's number, taken apart."""
+    visitor = await _visitor(portal, request, PARTNER)
+
+    def render() -> str:
+        with snapshot(portal.engine) as connection:
+            rows = PartnerRows(connection, portal.programme.id, visitor.partner_id)
+            page = why_page(rows, portal.programme, read_address(request.query_params), portal.clock.now())
+        voice = _voice_of(portal, request, page.partner)
+        return portal.pages.why(page, voice, portal.forms.mark(visitor.session_id))
+
+    return HTMLResponse(await run_in_threadpool(render))
 
 
 async def show_programme(portal: Portal, request: Request) -> Response:
@@ -251,9 +267,7 @@ def _partner_page(portal: Portal, request: Request, visitor: Visitor) -> tuple[P
         rows = PartnerRows(connection, portal.programme.id, visitor.partner_id)
         address = read_address(request.query_params)
         page = partner_page(rows, portal.programme, visitor.partner_id, address, portal.clock.now())
-    if page.partner is None:
-        return page, _voice(portal, request)
-    return page, voice_for(page.partner.language, page.partner.country, portal.programme.zone)
+    return page, _voice_of(portal, request, page.partner)
 
 
 def _programme_page(portal: Portal, request: Request) -> ProgrammePage:
@@ -271,6 +285,13 @@ def _stream(
     seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
     events = stream(portal.changes, partner_id, render, seen, portal.pages.look_every, rest)
     return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _voice_of(portal: Portal, request: Request, partner: Row[Any] | None) -> Voice:
+    """A partner's voice, or as long as nobody knows him, that of his browser."""
+    if partner is None:
+        return _voice(portal, request)
+    return voice_for(partner.language, partner.country, portal.programme.zone)
 
 
 def _voice(portal: Portal, request: Request) -> Voice:

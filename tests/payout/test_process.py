@@ -27,10 +27,10 @@ from schemas.events import PayoutStatus, PayoutStatusChanged, QuarterClosed, Sal
 from schemas.topics import BANK_DETAILS, PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from schemas.values import line_key
 from services.intake.log import records
-from services.payout import runs
+from services.payout import audit, runs
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows
-from services.payout.database import open_database
+from services.payout.database import looking, open_database
 from tests.databases import sqlite_url
 from tests.payout.office import closes, iban_of, line
 from tests.payout.test_pain001 import schema
@@ -177,6 +177,10 @@ def test_each_partner_is_paid_once_although_the_process_is_killed_and_closes_rep
     log = (settings.data / "payout.log").read_text("utf-8")
     assert "Traceback" not in log
     assert not any(iban_of(partner_id) in log for partner_id in PARTNERS)
+    with looking(settings) as connection:
+        audited = audit.verify(connection)
+    assert (audited.journals, audited.differences) == (40, [])
+    assert str(audited.head) in log, "the ledger's head is in the log, where who edits the database does not reach"
 
 
 def test_money_goes_to_changed_details_by_itself_when_their_day_has_come(paying: Loaded) -> None:

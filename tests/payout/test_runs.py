@@ -25,6 +25,7 @@ from services.payout.tables import (
     hold_lifts,
     metadata,
     obligations,
+    partner_accounts,
     payments,
     run_files,
     settlements,
@@ -222,6 +223,7 @@ def decisions(office: Office) -> None:
                 sha256="0", name="a.xml", kind="camt.053", message_id="1", sealed=b"keykeyke" + b"0" * 40, read_at=FINAL
             )
         )
+        connection.execute(partner_accounts.insert().values(partner_id="P1", number=0))
         holds.block(connection, "P1", "court order", "A. Clerk", FINAL)
         of = connection.execute(select(obligations.c.id)).scalars().first()
         connection.execute(

@@ -19,7 +19,7 @@ from services.portal.auth import IDLE, LIFETIME
 from services.portal.tables import sessions
 from tests.portal.conftest import Site, mark_in, redeem
 
-PARTNER_ROUTES = ("/", "/events", "/?quarter=2026Q4&status=counted&q=S-1&page=1")
+PARTNER_ROUTES = ("/", "/events", "/why", "/?quarter=2026Q4&status=counted&q=S-1&page=1")
 STAFF_ROUTES = ("/programme", "/programme/events")
 
 

@@ -161,14 +161,14 @@ def test_everything_works_without_scripts(browser: Browser, served: Site) -> Non
 def test_the_page_is_walked_by_keyboard_in_the_order_of_sight(browser: Browser, served: Site) -> None:
     page = open_page(browser, served, "P1")
     seen = []
-    for _ in range(11):
+    for _ in range(12):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.innerText || document.activeElement.name"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", f"{seen[-1]} does not show that it has the focus"
     texts = [text.split("\n")[0].strip() for text in seen]
     assert texts[:5] == ["Skip to the content", "Topseller Partner rebate", "Sign out", "Q4 2026", "Q3 2026"]
-    assert texts[5:9] == ["The same as a table", "q", "Search", "All 4"]
+    assert texts[5:10] == ["Why this number?", "The same as a table", "q", "Search", "All 4"]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])
@@ -176,7 +176,7 @@ def test_no_page_has_a_fault_that_axe_finds(browser: Browser, served: Site, sche
     looks: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
     page = open_page(browser, served, "P1", **looks)
     faults = []
-    for path in ("/", "/?status=pending", "/?quarter=2026Q3", "/nothing"):
+    for path in ("/", "/?status=pending", "/?quarter=2026Q3", "/why", "/why?quarter=2026Q3", "/nothing"):
         page.goto(served.settings.public_url + path)
         faults += look_at(page)
     page = open_page(browser, served, **looks)

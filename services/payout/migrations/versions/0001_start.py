@@ -8,7 +8,10 @@ down_revision = None
 
 _INSTANT = sa.DateTime(timezone=True)
 _COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-_APPEND_ONLY = ("journals", "postings", "approvals", "bank_details_invalid", "partner_blocks", "hold_lifts")
+_APPEND_ONLY = (
+    *("journals", "postings", "approvals", "partner_accounts"),
+    *("bank_details_invalid", "partner_blocks", "hold_lifts"),
+)
 _SEALED = ("run_files", "bank_details", "bank_files")
 _KEY_ID_BYTES = 8
 
@@ -23,6 +26,7 @@ def upgrade() -> None:
     _outbox()
     _bank()
     _holds()
+    _books()
     for table in _APPEND_ONLY:
         _forbid_changes(table)
     for table in _SEALED:
@@ -75,6 +79,8 @@ def _obligations() -> None:
         sa.Column("reason", sa.String(40)),
         sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("since", _INSTANT, nullable=False),
+        sa.Column("terms_version", sa.Text, nullable=False),
+        sa.Column("inputs_hash", sa.String(64)),
         sa.UniqueConstraint("programme_id", "partner_id", "quarter", "revision"),
     )
     op.create_index("ix_obligations_partner_id", "obligations", ["partner_id"])
@@ -88,6 +94,8 @@ def _ledger() -> None:
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("booked_at", _INSTANT, nullable=False),
         sa.Column("reverses", sa.Text, sa.ForeignKey("journals.key"), unique=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False, unique=True),
+        sa.Column("chain", sa.String(64), nullable=False),
     )
     op.create_table(
         "postings",
@@ -346,6 +354,30 @@ def _allow_resealing_only(table: str) -> None:
         ("no_reseal", f"UPDATE OF sealed ON {table} FOR EACH ROW WHEN ({same_key})"),
     ):
         op.execute(f"CREATE TRIGGER {table}_{name} BEFORE {action} EXECUTE FUNCTION {table}_append_only()")
+
+
+def _books() -> None:
+    head = op.create_table(
+        "chain_head",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("chain", sa.String(64), nullable=False),
+    )
+    op.bulk_insert(head, [{"id": 1, "sequence": 0, "chain": "0" * 64}])
+    op.create_table(
+        "partner_accounts",
+        sa.Column("partner_id", sa.String(64), primary_key=True),
+        sa.Column("number", sa.Integer, nullable=False, unique=True),
+    )
+    op.create_table(
+        "exports",
+        sa.Column("id", _COUNTER, primary_key=True),
+        sa.Column("format", sa.String(12), nullable=False),
+        sa.Column("first", sa.Date, nullable=False),
+        sa.Column("last", sa.Date, nullable=False),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("exported_at", _INSTANT, nullable=False),
+    )
 
 
 def _forbid_changes(table: str) -> None:
