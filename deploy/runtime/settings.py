@@ -67,6 +67,8 @@ class Settings:
     replication: int = setting(1, "Replicas of each topic; 3 in production")
     single_node: bool = setting(True, "Accept a broker without replicas; say false in production")
     mail_from: str = setting("Partner Programme <partner@staffel.example>", "Sender of the mails")
+    near_units: int = setting(3, "How few missing units make the next tier near, so that its partner is told; 0: never")
+    near_weeks: int = setting(4, "How many weeks before the end of a quarter that begins")
     debtor_name: str = setting("Staffel Hardware GmbH", "Account holder in payment files")
     debtor_iban: str = setting("DE02120300000000202051", "Account that the rebates are paid from")
     debtor_town: str = setting("Berlin", "Town of the account holder; accounts outside the EEA demand it")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, update
 
 from deploy.runtime.clock import Clock, RealClock
-from schemas.events import Partner
-from services.kit.consumer import Batch
+from deploy.runtime.settings import Settings
+from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner
+from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
-from services.notification import metrics
-from services.notification.messages import Kind, Told, dump, kind_of
+from services.notification import former, metrics
+from services.notification.calls import Call, Near, calls, predecessor
+from services.notification.former import Change, Former
+from services.notification.messages import Kind, Told, dump
 from services.notification.tables import State, messages, partners
 from streams.rules.terms import Programme
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _UNSENT = (State.WAITING, State.PENDING, State.FAILED)
+_STANDINGS = (Kind.WEEKLY, Kind.THRESHOLD_NEAR)
+"""Mails that whoever is no partner any more need not get."""
 
 
 class Verdict(NamedTuple):
@@ -32,8 +37,9 @@ class Verdict(NamedTuple):
 class Handler:
     """What the service does with what it reads."""
 
-    def __init__(self, engine: Engine, clock: Clock, programme: Programme) -> None:
+    def __init__(self, engine: Engine, clock: Clock, programme: Programme, settings: Settings) -> None:
         self._engine, self._clock, self._programme = engine, clock, programme
+        self._near = Near(settings.near_units, settings.near_weeks)
         self._real = RealClock()
 
     def partners(self, batch: Batch) -> None:
@@ -46,6 +52,8 @@ class Handler:
             statement = upsert(partners, self._engine)
             columns = {name: statement.excluded[name] for name in ("name", "email", "language", "country", "left_on")}
             batch.connection.execute(statement.on_conflict_do_update(index_elements=["partner_id"], set_=columns), rows)
+        changes = [Change(r.key, _address(r.event), r.recorded_at) for r in batch.received]
+        former.remember(batch.connection, {partner_id: row.email for partner_id, row in before.items()}, changes)
         if erased:
             _forget(batch.connection, erased)
         readdressed = [
@@ -58,46 +66,82 @@ class Handler:
 
     def events(self, batch: Batch) -> None:
         """Note the mails that these events call for."""
-        told = [
-            (record, record.event, kind)
-            for record in batch.received
-            if isinstance(record.event, Told) and (kind := kind_of(record.event)) is not None
-        ]
-        known = _known(batch.connection, {event.partner_id for _, event, _ in told})
-        now = self._real.now()
+        told = [(record, record.event) for record in batch.received if isinstance(record.event, Told)]
+        known = _known(batch.connection, {event.partner_id for _, event in told})
+        noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
+        news = {event.partner_id for _, event in told if _is_news_of_details(event)}
+        left = former.addresses(batch.connection, news) if news else {}
         rows = []
-        for record, event, kind in told:
-            verdict = self._judge(kind, record.recorded_at, known.get(event.partner_id))
-            rows.append(
-                {
-                    "event_id": record.event_id,
-                    "partner_id": event.partner_id,
-                    "kind": kind.value,
-                    "event": dump(event),
-                    "recorded_at": record.recorded_at,
-                    "queued_at": now,
-                    "next_try_at": now,
-                    "state": verdict.state.value,
-                    "attempts": 0,
-                    "last_error": verdict.reason,
-                }
+        for record, event in told:
+            earlier = noted.get(predecessor(event) or "")
+            for call in calls(event, record.event_id, earlier, self._near, self._programme.zone):
+                noted.setdefault(call.id, call)
+                rows.append(self._row(call, event.partner_id, record, known.get(event.partner_id)))
+            if _is_news_of_details(event):
+                rows += self._notices(event, record, left.get(event.partner_id, []))
+        self._note(batch.connection, rows)
+
+    def _notices(self, event: Told, record: Received, left: Sequence[Former]) -> list[dict[str, Any]]:
+        """The same news for each address that was his until recently: a thief changes that first."""
+        recent = [address.email for address in left if address.is_recent(record.recorded_at)]
+        names = ["previous", *(f"previous-{number}" for number in range(2, len(recent) + 1))]
+        return [
+            self._row(
+                Call(f"{record.event_id}/{name}", Kind.BANK_DETAILS_NOTICE, dump(event)),
+                event.partner_id,
+                record,
+                recipient=email,
             )
-            _count(kind, verdict)
-        if rows:
-            batch.connection.execute(upsert(messages, self._engine).on_conflict_do_nothing(), rows)
+            for name, email in zip(names, recent, strict=False)
+        ]
+
+    def _row(
+        self,
+        call: Call,
+        partner_id: str,
+        record: Received,
+        partner: Row[Any] | None = None,
+        recipient: str | None = None,
+    ) -> dict[str, Any]:
+        now = self._real.now()
+        verdict = Verdict(State.PENDING) if recipient else self._judge(call.kind, record.recorded_at, partner)
+        return {
+            "event_id": call.id,
+            "partner_id": partner_id,
+            "recipient": recipient,
+            "kind": call.kind.value,
+            "event": call.event,
+            "recorded_at": record.recorded_at,
+            "queued_at": now,
+            "next_try_at": now,
+            "state": verdict.state.value,
+            "attempts": 0,
+            "last_error": verdict.reason,
+        }
+
+    def _note(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        # What the database answers was added: what was told before is neither told nor counted again.
+        statement = upsert(messages, self._engine).on_conflict_do_nothing()
+        added = connection.execute(statement.returning(messages.c.kind, messages.c.state), rows)
+        for kind, state in added:
+            _count(Kind(kind), State(state))
 
     def _release(self, connection: Connection, partner_ids: Collection[str]) -> None:
         known = _known(connection, partner_ids)
         held = connection.execute(
             select(messages.c.number, messages.c.partner_id, messages.c.kind, messages.c.recorded_at).where(
-                messages.c.partner_id.in_(partner_ids), messages.c.state.in_([State.WAITING, State.FAILED])
+                messages.c.partner_id.in_(partner_ids),
+                messages.c.state.in_([State.WAITING, State.FAILED]),
+                messages.c.recipient.is_(None),
             )
         ).all()
         changes = []
         for row in held:
             verdict = self._judge(Kind(row.kind), row.recorded_at, known[row.partner_id])
             changes.append({"of": row.number, "to": verdict.state.value, "why": verdict.reason, "at": self._real.now()})
-            _count(Kind(row.kind), verdict)
+            _count(Kind(row.kind), verdict.state)
         if changes:
             connection.execute(
                 update(messages)
@@ -118,14 +162,30 @@ class Handler:
         if partner is None or not partner.email:
             return Verdict(State.WAITING)
         today = self._clock.now().astimezone(self._programme.zone).date()
-        if kind is Kind.WEEKLY and partner.left_on is not None and partner.left_on <= today:
+        if kind in _STANDINGS and partner.left_on is not None and partner.left_on <= today:
             return Verdict(State.EXPIRED, "no longer a partner")
         return Verdict(State.PENDING)
+
+
+def _is_news_of_details(event: Told) -> bool:
+    return isinstance(event, BankDetailsChanged) and event.change in (
+        BankDetailsChange.ENTERED,
+        BankDetailsChange.CHANGED,
+    )
 
 
 def _known(connection: Connection, partner_ids: Collection[str]) -> dict[str, Row[Any]]:
     rows = connection.execute(select(partners).where(partners.c.partner_id.in_(partner_ids)))
     return {row.partner_id: row for row in rows}
+
+
+def _noted(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(messages.c.event_id, messages.c.kind, messages.c.event).where(messages.c.event_id.in_(ids))
+    )
+    return {row.event_id: Call(row.event_id, Kind(row.kind), row.event) for row in rows}
 
 
 def _partner_row(partner_id: str, event: Partner) -> dict[str, Any]:
@@ -139,6 +199,10 @@ def _partner_row(partner_id: str, event: Partner) -> dict[str, Any]:
     }
 
 
+def _address(event: Event | None) -> str | None:
+    return _one_line(event.email) if isinstance(event, Partner) else None
+
+
 def _one_line(text: str) -> str:
     """What comes from outside, without the characters that mean something to a mail or a database."""
     return _CONTROL.sub(" ", text).strip()[:200]
@@ -146,6 +210,8 @@ def _one_line(text: str) -> str:
 
 def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     connection.execute(delete(partners).where(partners.c.partner_id.in_(partner_ids)))
+    former.forget(connection, partner_ids)
+    connection.execute(update(messages).where(messages.c.partner_id.in_(partner_ids)).values(recipient=None))
     connection.execute(
         update(messages)
         .where(messages.c.partner_id.in_(partner_ids), messages.c.state.in_(_UNSENT))
@@ -153,6 +219,6 @@ def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     )
 
 
-def _count(kind: Kind, verdict: Verdict) -> None:
-    if verdict.state in (State.WAITING, State.EXPIRED):
-        metrics.count(kind, "waiting" if verdict.state is State.WAITING else "expired")
+def _count(kind: Kind, state: State) -> None:
+    if state in (State.WAITING, State.EXPIRED):
+        metrics.count(kind, "waiting" if state is State.WAITING else "expired")

@@ -111,7 +111,7 @@ class Sender:
                 row.event,
                 Addressee(row.partner_id, row.name, row.language, row.country),
                 self._programme,
-                self._link(row.partner_id, json.loads(row.event)["quarter"]),
+                self._link(row.partner_id, json.loads(row.event).get("quarter", "")),
             )
             return self._envelope.seal(message, event_id=row.event_id, recipient=recipient, at=self._clock.now())
         except Exception as error:  # one message that can't be written must not hold up everybody else's
@@ -130,12 +130,14 @@ class Sender:
         lost = isinstance(error, Refused) and error.lost
         for_good = isinstance(error, Unmailable) or error.final or attempts > len(RETRIES)
         if for_good:
-            _settle(connection, row, state=State.FAILED, attempts=attempts, last_error=str(error))
+            # A former address that takes no mail any more is no partner who was not told.
+            state = State.FAILED if row.recipient is None else State.EXPIRED
+            _settle(connection, row, state=state, attempts=attempts, last_error=str(error))
             _log.error("message given up", event_id=row.event_id, kind=row.kind, reason=str(error))
         else:
             next_try_at = self._real.now() + (RECONNECT if lost and attempts == 1 else RETRIES[attempts - 1])
             _settle(connection, row, attempts=attempts, next_try_at=next_try_at, last_error=str(error))
-        metrics.count(row.kind, "failed" if for_good else "retried")
+        metrics.count(row.kind, "retried" if not for_good else "failed" if row.recipient is None else "expired")
 
     def _server_away(self, reason: str) -> None:
         self._pause = min(max(1, 2 * self._pause), PAUSE_MAX)
@@ -154,8 +156,9 @@ class Sender:
 
 def _due(now: datetime) -> Select[Any]:
     addressed = messages.join(partners, partners.c.partner_id == messages.c.partner_id)
+    email = func.coalesce(messages.c.recipient, partners.c.email).label("email")
     return (
-        select(messages, partners.c.name, partners.c.email, partners.c.language, partners.c.country)
+        select(messages, partners.c.name, email, partners.c.language, partners.c.country)
         .select_from(addressed)
         .where(messages.c.state == State.PENDING, messages.c.next_try_at <= now)
         .order_by(messages.c.number)

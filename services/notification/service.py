@@ -8,7 +8,7 @@ import time
 from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
-from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
 from services.notification.database import open_for_sending
@@ -17,7 +17,7 @@ from services.notification.sender import Sender
 from services.notification.tables import metadata
 from streams.rules.terms import Programme
 
-TOPICS = (PARTNERS, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS)
+TOPICS = (PARTNERS, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
 """Partners first: of what comes together, the address is there before the news."""
 _MEASURE_SECONDS = 15
 _STILL_SECONDS = 60
@@ -32,7 +32,7 @@ class Notification:
         self._engine = engine
         self._outgoing = open_for_sending(process.settings.notification_db_url)
         self._sender = Sender(self._outgoing, process.settings, process.clock, programme)
-        handler = Handler(engine, process.clock, programme)
+        handler = Handler(engine, process.clock, programme, process.settings)
         self._reader = Reader(
             process.settings,
             process.clock,

@@ -48,6 +48,7 @@ messages = Table(
     # What makes a second delivery of the same event harmless.
     Column("event_id", String(64), nullable=False, unique=True),
     Column("partner_id", Text, nullable=False),
+    Column("recipient", Text),  # an address that is not the partner's present one; null: that
     Column("kind", String(30), nullable=False),
     Column("event", Text, nullable=False),  # as JSON; events hold nothing personal
     Column("recorded_at", Instant, nullable=False),  # the stack's clock; the next three are real time
@@ -59,4 +60,12 @@ messages = Table(
     Column("last_error", String(300)),
     Index("messages_due", "state", "number"),
     Index("messages_of_partner", "partner_id"),
+)
+
+former_addresses = Table(
+    "former_addresses",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("email", Text, primary_key=True),
+    Column("until", Instant, nullable=False),  # the stack's clock
 )

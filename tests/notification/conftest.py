@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, engine: Engine, outgoing: Engine, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
         self.clock = RealClock()
-        self.handler = Handler(engine, self.clock, programme())
+        self.handler = Handler(engine, self.clock, programme(), settings)
         self.sender = Sender(outgoing, settings, self.clock, programme())
 
     def told(self, *events: Event, ago: timedelta = timedelta()) -> None:

@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("event_id", sa.String(64), nullable=False, unique=True),
         sa.Column("partner_id", sa.Text, nullable=False),
+        sa.Column("recipient", sa.Text),
         sa.Column("kind", sa.String(30), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("recorded_at", instant, nullable=False),
@@ -58,3 +59,13 @@ def upgrade() -> None:
     )
     op.create_index("messages_due", "messages", ["state", "number"])
     op.create_index("messages_of_partner", "messages", ["partner_id"])
+    _addresses()
+
+
+def _addresses() -> None:
+    op.create_table(
+        "former_addresses",
+        sa.Column("partner_id", sa.Text, primary_key=True),
+        sa.Column("email", sa.Text, primary_key=True),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+    )
