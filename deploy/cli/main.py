@@ -62,6 +62,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
+    "Pay": {
+        "statements": Row("deploy.cli.statements", "List, show, hand out and check the partners' statements"),
+    },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}
 

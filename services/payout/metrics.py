@@ -16,6 +16,10 @@ ATTEMPTS = Counter("payout_attempts_total", "Payments by what became of them", [
 OBLIGATIONS = Gauge("payout_obligations", "Obligations by state and, where held, reason", ["state", "reason"])
 TRIAL_BALANCE = Gauge("ledger_trial_balance_euros", "Sum of all postings; must be 0")
 VIOLATIONS = Gauge("payout_invariant_violations", "Statements about the money that do not hold; must be 0")
+STATEMENTS = Counter("payout_statements_total", "Statements issued", ["kind"])
+STATEMENTS_WAITING = Gauge(
+    "payout_statements_waiting", "Statements that are due and not issued, or issued and not in their folder"
+)
 DIFFERENCE = Gauge("recon_difference_units", "Units by which recounts differ from the closes they hold up; must be 0")
 
 

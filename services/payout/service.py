@@ -22,6 +22,7 @@ from services.payout import files, invariants, lines, metrics, obligations, part
 from services.payout.bank_days import latest_run_day
 from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
+from services.payout.statements.desk import Desk
 from services.payout.tables import metadata
 from services.payout.vault import open_vault
 from services.payout.watermark import Ends, Watermark, passed
@@ -47,7 +48,8 @@ class Payout:
         self._vault = open_vault(process.settings)
         self._debtor = debtor(process.settings)
         self._folder = Path(process.settings.payments)
-        self._missing = past.missing(engine, process.settings, process.codec)
+        self._desk = Desk(engine, process.settings, programme, process.clock)
+        self._missing = past.missing(engine, process.settings, process.codec) or self._desk.missing
         self._violations: list[str] = []
         with engine.begin() as connection:
             obligations.look_again_at_all(
@@ -76,6 +78,7 @@ class Payout:
         self._reader.step()
         self._recount_and_pay()
         self._relay.step()
+        self._desk.step()
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._look_around()
             self._looked = time.monotonic()

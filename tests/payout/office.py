@@ -26,7 +26,7 @@ from schemas.events import (
 from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES, Topic
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
-from services.payout import files, lines, obligations, partners, recount, runs
+from services.payout import files, lines, obligations, partners, recount, runs, tables
 from services.payout.bank_details import Row, import_rows
 from services.payout.database import open_database
 from services.payout.service import debtor
@@ -100,6 +100,13 @@ class Office:
         made = runs.make(self.engine, self.vault, PROGRAMME, debtor(self.settings), day, now)
         files.write_released(self.engine, self.vault, self.folder)
         return made
+
+    def made_payable(self, partner_id: str, quarter: str) -> int:
+        """What the closes of a quarter have made payable so far."""
+        chosen = (tables.obligations.c.partner_id == partner_id) & (tables.obligations.c.quarter == quarter)
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(tables.obligations.c.amount_minor).where(chosen)).scalars()
+            return sum(rows)
 
     def published(self) -> list[PayoutStatusChanged]:
         """All status events so far, in order."""

@@ -202,7 +202,7 @@ def test_the_database_refuses_a_second_active_payment_of_an_obligation(office: O
         )
 
 
-@pytest.mark.parametrize("table", APPEND_ONLY)
+@pytest.mark.parametrize("table", [name for name in APPEND_ONLY if not name.startswith("statement")])
 def test_ledger_files_and_bank_details_can_only_be_added_to(office: Office, table: str) -> None:
     ready(office)
     office.pay()
