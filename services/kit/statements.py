@@ -17,7 +17,7 @@ import msgspec
 
 from schemas.values import PARTNER_ID
 
-NUMBER = re.compile(r"BA-\d{4}-\d{6,9}")
+NUMBER = re.compile("BA-[0-9]{4}-[0-9]{6,9}")
 
 
 class Form(StrEnum):
