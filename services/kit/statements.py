@@ -54,7 +54,8 @@ class Shelf:
     def put(self, card: Card, pdf: bytes, csv: bytes) -> None:
         """Write a statement's files. Written again, they are the same."""
         own = self._own(card.partner_id)
-        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._folder, own):  # what mkdir makes on the way is open to everybody
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(own / f"{card.number}.pdf", pdf)
         _write(own / f"{card.number}.csv", csv)
         _write(own / f"{card.number}.json", msgspec.json.encode(card))

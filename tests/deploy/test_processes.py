@@ -108,6 +108,7 @@ class Containers:
             ("smtp://mail:8402", self.settings.smtp_url),
             ("http://127.0.0.1:8400", f"http://127.0.0.1:{self._ports + Port.PORTAL}"),
             ("/payments", str(self.folder / "payments")),
+            ("/statements", str(self.folder / "statements")),
         ):
             value = here if value == there else value
         if "@postgres/" in value:

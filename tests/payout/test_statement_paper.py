@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -86,23 +87,18 @@ def test_it_is_tagged_for_archives_and_for_screen_readers_and_holds_the_csv() ->
     said = facts(some_lines(60))
     content = render(said)
     reader = PdfReader(io.BytesIO(content))
-    root = reader.root_object
+    root: Any = reader.root_object
     assert root["/Lang"] == "de"
-    assert root["/MarkInfo"]["/Marked"]  # type: ignore[index]
+    assert root["/MarkInfo"]["/Marked"]
     assert "/StructTreeRoot" in root
-    assert root["/ViewerPreferences"]["/DisplayDocTitle"]  # type: ignore[index]
-    described = root["/Metadata"].get_object().get_data().decode()  # type: ignore[attr-defined]
+    assert root["/ViewerPreferences"]["/DisplayDocTitle"]
+    described = root["/Metadata"].get_data().decode()
     for mark in ("<pdfaid:part>3<", "<pdfaid:conformance>A<", "<pdfuaid:part>1<", "Bonusabrechnung BA-2027-000123"):
         assert mark in described
     assert reader.attachments == {"BA-2027-000123.csv": [csvfile.render(said)]}
-    (file,) = root["/AF"]  # type: ignore[misc]
-    assert file.get_object()["/AFRelationship"] == "/Data"
-    assert all(page["/Resources"].get("/Font") for page in reader.pages)  # type: ignore[union-attr]
-    fonts = {
-        str(font.get_object()["/BaseFont"])
-        for page in reader.pages
-        for font in page["/Resources"]["/Font"].values()  # type: ignore[index]
-    }
+    assert [file.get_object()["/AFRelationship"] for file in root["/AF"]] == ["/Data"]
+    resources: list[Any] = [page["/Resources"] for page in reader.pages]
+    fonts = {str(font.get_object()["/BaseFont"]) for used in resources for font in used["/Font"].values()}
     assert {font.split("+")[1].split("-")[0] for font in fonts} == {"LibertinusSerif"}  # embedded, in subsets
 
 
@@ -110,7 +106,8 @@ def test_the_same_facts_give_the_same_bytes_in_another_process_zone_and_language
     said = facts(some_lines(70), partner=Party("Größe & Ζεύς", (), "AT"))
     (tmp_path / "facts.json").write_bytes(freeze(said))
     program = (
-        "import sys; from services.payout.statements import csvfile, pdf; from services.payout.statements.facts import *;"
+        "import sys\nfrom services.payout.statements import csvfile, pdf\n"
+        "from services.payout.statements.facts import sha256, thaw\n"
         "f = thaw(open(sys.argv[1], 'rb').read()); c = csvfile.render(f); print(sha256(pdf.render(f, c)), sha256(c))"
     )
     surroundings = {"TZ": "Pacific/Auckland", "LANG": "tr_TR.UTF-8", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1"}
@@ -226,8 +223,10 @@ def test_a_hundred_obligations_stand_on_one_statement() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "rate", "tax"),
-    [(1500, 1900, 239), (75_000, 1900, 11_975), (1, 1900, 0), (-26_000, 1900, -4151), (5000, 810, 375), (100, 0, 0)]
-    + [(3, 10_000, 2), (1, 10_000, 1)],  # exactly half a cent goes up
+    [
+        *((1500, 1900, 239), (75_000, 1900, 11_975), (1, 1900, 0), (-26_000, 1900, -4151), (5000, 810, 375)),
+        *((100, 0, 0), (3, 10_000, 2), (1, 10_000, 1)),  # exactly half a cent goes up
+    ],
 )
 def test_tax_is_contained_in_the_amount_half_up(amount: int, rate: int, tax: int) -> None:
     assert vat.contained(amount, rate) == tax
