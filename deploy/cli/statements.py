@@ -87,7 +87,10 @@ def export(
         typer.Option("--out", metavar="FILE", help="Where to, .pdf or .csv [default: NUMBER.pdf in this folder]."),
     ] = None,
 ) -> None:
-    """Write a statement's PDF or CSV: the bytes that were issued, the same each time."""
+    """Write a statement's PDF or CSV to a file.
+
+    The bytes are those that were issued, the same each time.
+    """
     from services.kit.statements import Form
 
     path = out or Path(f"{number}.pdf")
@@ -104,7 +107,11 @@ def export(
 @statements.command("verify", epilog=ending("./staffel statements verify", exits=(Exit.NOT_READY, Exit.DIFFERS)))
 @takes_settings("data", "statements")
 def verify(loaded: Loaded, as_json: JsonFlag = False) -> None:
-    """Check all statements: numbers without gaps, bytes as issued, files in the folder as in the database."""
+    """Check that all statements are as they were issued.
+
+    Numbers must have no gaps, bytes must have their hashes, and the folder that the portal serves from must hold
+    the same.
+    """
     from services.kit.statements import Shelf
     from services.payout.statements import stored
 

@@ -15,6 +15,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from deploy.runtime.settings import ROOT
+from schemas.events import PayoutStatus
 from schemas.topics import PARTNERS
 from services.kit.statements import Form
 from services.payout.bank_days import next_bank_day
@@ -31,7 +32,7 @@ from services.payout.tables import (
     statement_years,
     statements,
 )
-from tests.payout.office import FRIDAY, PROGRAMME, Office, iban_of
+from tests.payout.office import FRIDAY, PROGRAMME, Office, closes, iban_of
 from tests.payout.papers import Still, close, desk, earns, issued, paid, read, registered, sale, says, shelf
 from tests.waiting import until
 
@@ -230,6 +231,18 @@ def test_what_does_not_add_up_is_not_issued_and_holds_up_nothing(
     with office.engine.begin() as connection:
         connection.execute(update(payments).where(wrong).values(amount_minor=75_000))
     assert [one.facts.partner_id for one in issued(office)] == ["P1", "P3", "P2"]
+
+
+def test_no_statement_is_made_for_what_cannot_be_the_name_of_a_folder(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    for total in ([75_000], [75_000, 0]):
+        office.apply(closes("../P1", *total))
+    office.recount()
+    assert office.statuses("../P1")[-1] == (PayoutStatus.NETTED, "set-off")
+    assert issued(office) == []
+    assert "whose id can't be one" in caplog.text
+    assert "../P1" not in caplog.text
 
 
 def test_two_processes_leave_no_gap_and_state_nothing_twice(office: Office) -> None:

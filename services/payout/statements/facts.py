@@ -1,4 +1,7 @@
-"""What a statement says, before it has words: figures, names and dates as they stood when it was issued."""
+"""What a statement says, before it has words: figures, names and dates as they stood when it was issued.
+
+Kept as JSON for as long as the statement: a field that is added needs a default, and none is ever taken away.
+"""
 
 from __future__ import annotations
 

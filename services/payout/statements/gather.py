@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from deploy.runtime.settings import Settings
 from schemas.events import LineStatus, SaleLine
-from schemas.values import Quarter
+from schemas.values import PARTNER_ID, Quarter
 from services.payout import lines, partners
 from services.payout.statements import vat
 from services.payout.statements.due import Due, carried_on, covered
@@ -54,12 +54,14 @@ def issuer(settings: Settings, programme: Programme) -> Issuer:
 def gather(connection: Connection, around: Issuer, wanted: Due, number: str, on: date) -> Facts | None:
     """The facts of a statement that is to have this number; None if it is not due, or not any more.
 
-    Raises Incomplete if its positions are not the sum of its payment.
+    Raises Incomplete if what it would say does not add up.
     """
     rows = covered(connection, wanted)
     if not rows:
         return None
     partner_id = rows[0].partner_id
+    if PARTNER_ID.fullmatch(partner_id) is None:
+        raise Incomplete("it is about a partner whose id can't be one")  # it becomes the name of a folder
     transfer, paid_minor = _transfer(connection, wanted)
     if paid_minor is not None and paid_minor != sum(row.amount_minor for row in rows):
         raise Incomplete("a payment is not the sum of what it covers")
