@@ -18,6 +18,7 @@ from services.kit.statements import Shelf
 from services.payout import metrics
 from services.payout.statements import stored
 from services.payout.statements.due import Due, due
+from services.payout.statements.facts import Kind
 from services.payout.statements.gather import Incomplete, issuer
 from services.payout.statements.issue import issue
 from services.payout.tables import outbox
@@ -82,7 +83,7 @@ class Desk:
         except (Incomplete, typst.TypstError, IntegrityError) as error:
             # Not the error's own words: they may hold a name.
             reason = str(error) if isinstance(error, Incomplete) else type(error).__name__
-            subject = f" {wanted.subject}" if wanted.kind == "payment" else ""
+            subject = f" {wanted.subject}" if wanted.kind is Kind.PAYMENT else ""
             _log.error("a %s statement can't be issued:%s %s", wanted.kind, subject, reason)
             return
         if number is not None:
