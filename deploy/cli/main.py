@@ -61,6 +61,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "runs": Row("deploy.cli.runs", "See, prepare, approve and release payment runs"),
         "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
         "holds": Row("deploy.cli.holds", "What holds up payments; block a partner, let a checked payment go"),
+        "statements": Row("deploy.cli.statements", "List, show, hand out and check the partners' statements"),
         "ledger": Row("deploy.cli.ledger", "Check the ledger, note where it ends, export it for the bookkeeper"),
         "accrual": Row("deploy.cli.outlook", "What a quarter will probably cost, for the vendor's books"),
         "simulate": Row("deploy.cli.outlook", "What other terms would have cost on a quarter's real sales"),

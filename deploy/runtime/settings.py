@@ -64,6 +64,7 @@ class Settings:
     payments: str = setting("", "Folder for payment files (empty: DATA/payments)")
     bank_answers: str = setting("", "Folder that the bank's answers are read from (empty: DATA/bank)")
     bank_silence_hours: int = setting(24, "Hours of bank days after which a bank that says nothing is told of")
+    statements: str = setting("", "Folder for the partners' statements (empty: DATA/statements)")
     topic_prefix: str = setting("staffel.", "Put before every topic's name")
     partitions: int = setting(4, "Partitions of each topic; can't be changed once they exist")
     app_id: str = setting("staffel", "Name of the stream's consumer group and of its transactions")
@@ -76,6 +77,9 @@ class Settings:
     debtor_iban: str = setting("DE02120300000000202051", "Account that the rebates are paid from")
     debtor_town: str = setting("Berlin", "Town of the account holder; accounts outside the EEA demand it")
     debtor_country: str = setting("DE", "Country of the account holder, two letters")
+    vendor_name: str = setting("", "Vendor on statements (empty: the account holder)")
+    vendor_address: str = setting("", "His address there, lines parted by ; (empty: the account holder's town)")
+    vendor_vat_id: str = setting("", "His VAT id there (empty: none is printed)")
     link_hours: int = setting(24 * 14, "How long a personal link stays valid, in hours of real time")
     payout_hour: int = setting(
         10, "Hour of a bank day, programme time, at which payable rebates go into a payment file"
@@ -192,6 +196,9 @@ def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
         "public_url": f"http://127.0.0.1:{base + Port.PORTAL}",
         "payments": str(data / "payments"),
         "bank_answers": str(data / "bank"),
+        "statements": str(data / "statements"),
+        "vendor_name": values["debtor_name"],
+        "vendor_address": values["debtor_town"],
         **{f"{service}_db_url": f"sqlite:///{data / service}.db" for service in ("portal", "notification", "payout")},
     }
     for name, value in derived.items():

@@ -18,6 +18,10 @@ OBLIGATIONS = Gauge("payout_obligations", "Obligations by state and, where held,
 TRIAL_BALANCE = Gauge("ledger_trial_balance_euros", "Sum of all postings; must be 0")
 HELD_OLDEST = Gauge("payout_held_oldest_age_seconds", "How long the longest held obligation is held", ["reason"])
 VIOLATIONS = Gauge("payout_invariant_violations", "Statements about the money that do not hold; must be 0")
+STATEMENTS = Counter("payout_statements_total", "Statements issued", ["kind"])
+STATEMENTS_WAITING = Gauge(
+    "payout_statements_waiting", "Statements that are due and not issued, or issued and not in their folder"
+)
 DIFFERENCE = Gauge("recon_difference_units", "Units by which recounts differ from the closes they hold up; must be 0")
 
 

@@ -41,6 +41,7 @@ from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
 from services.payout.release import Limits
 from services.payout.runs import Payer
+from services.payout.statements.desk import Desk
 from services.payout.tables import metadata
 from services.payout.vault import open_vault
 from services.payout.watermark import Ends, Watermark, passed
@@ -69,7 +70,8 @@ class Payout:
         self._limits = holds.rules(process.settings)
         self._folder = Path(process.settings.payments)
         self._answers = Folder(Path(process.settings.bank_answers))
-        self._missing = past.missing(engine, process.settings, process.codec)
+        self._desk = Desk(engine, process.settings, programme, process.clock)
+        self._missing = past.missing(engine, process.settings, process.codec) or self._desk.missing
         self._violations: list[str] = []
         with engine.begin() as connection:
             obligations.look_again_at_all(
@@ -99,6 +101,7 @@ class Payout:
         self._read_answers()
         self._recount_and_pay()
         self._relay.step()
+        self._desk.step()
         if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._look_around()
             self._looked = time.monotonic()

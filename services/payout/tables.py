@@ -409,9 +409,45 @@ exports = Table(
     Column("exported_at", Instant, nullable=False),
 )
 
+statement_years = Table(
+    "statement_years",
+    metadata,
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    Column(
+        "issued", Integer, nullable=False
+    ),  # number of the year's latest statement; whoever issues one locks the row
+)
+
+statements = Table(
+    "statements",
+    metadata,
+    Column("number", String(20), primary_key=True),  # BA-2027-000123
+    Column("document_id", Text, nullable=False, unique=True),  # what it is about: never stated twice
+    Column("kind", String(12), nullable=False),
+    Column("partner_id", String(64), nullable=False),
+    Column("issued_on", Date, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("facts", LargeBinary, nullable=False),  # what it was made of, as JSON
+    Column("facts_sha256", String(64), nullable=False),
+    Column("pdf", LargeBinary, nullable=False),
+    Column("pdf_sha256", String(64), nullable=False),
+    Column("csv", LargeBinary, nullable=False),
+    Column("csv_sha256", String(64), nullable=False),
+    Index("ix_statements_partner_id", "partner_id"),
+)
+
+statement_items = Table(
+    "statement_items",
+    metadata,
+    Column("number", String(20), ForeignKey("statements.number"), primary_key=True),
+    Column("obligation_id", Text, ForeignKey("obligations.id"), primary_key=True),
+    Index("ix_statement_items_obligation_id", "obligation_id"),
+)
+
 APPEND_ONLY = (
     *("journals", "postings", "run_files", "approvals", "bank_details", "bank_files", "partner_accounts"),
-    *("bank_details_invalid", "partner_blocks", "hold_lifts"),
+    *("bank_details_invalid", "partner_blocks", "hold_lifts", "statements", "statement_items"),
 )
 """Tables whose rows a trigger keeps from being changed or deleted."""
 SEALED = ("run_files", "bank_details", "bank_files")

@@ -51,6 +51,8 @@ def page_name(path: str) -> str:
     """A path's name in metrics: few, and nothing personal."""
     if path.startswith("/l/"):
         return "link"
+    if path.startswith("/statements/"):
+        return "statement"
     if path.startswith("/static/"):
         return "static"
     if path.endswith("/events"):

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 
 from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
 from schemas.values import Quarter
+from services.kit.statements import Card
 from services.portal.charts import Chart, Step, quarter_chart, staircase
 from services.portal.queries import PartnerRows, SalesFilter, SalesPage, standing_of
 from streams.rules.terms import NextTier, Programme, QuarterDates, Terms
@@ -75,6 +76,8 @@ class PartnerPage:
     days: Sequence[tuple[date, int]]
     closes: Sequence[Row[Any]]
     payouts: Sequence[Row[Any]]
+    statements: Sequence[Card]
+    """Those that mention the quarter, the latest first."""
 
     @property
     def terms(self) -> Terms:
@@ -173,7 +176,12 @@ class PartnerPage:
 
 
 def partner_page(
-    rows: PartnerRows, programme: Programme, partner_id: str, address: Address, now: datetime
+    rows: PartnerRows,
+    programme: Programme,
+    partner_id: str,
+    address: Address,
+    now: datetime,
+    statements: Sequence[Card] = (),
 ) -> PartnerPage:
     """Gather a partner's page. Raises NotHere for a quarter that he has nothing in."""
     quarter, known = choose_quarter(rows, programme, address, now)
@@ -193,6 +201,7 @@ def partner_page(
         days=rows.units_by_day(quarter),
         closes=rows.closes(quarter),
         payouts=rows.payouts(quarter),
+        statements=[card for card in statements if str(quarter) in card.quarters],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -64,6 +65,10 @@ class Voice(Speech):
     def quarter(self, quarter: Quarter) -> str:
         """``Q4 2026``."""
         return self.say("Q{number} {year}", number=quarter.number, year=quarter.year)
+
+    def quarters(self, names: Iterable[str]) -> str:
+        """Some quarters in a row."""
+        return ", ".join(self.quarter(Quarter.parse(name)) for name in names)
 
     def country(self, code: str) -> str:
         """A country's name, or its code if there is none."""

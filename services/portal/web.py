@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp
 from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.settings import Settings
 from services.kit.links import LinkExpired, LinkInvalid, read_token
+from services.kit.statements import Form, Shelf
 from services.portal.auth import LIFETIME, PARTNER, STAFF, Cookies, Forms, Sessions, Visitor, new_id
 from services.portal.headers import Guarded
 from services.portal.live import EVERYBODY, Changes, Fragments, stream
@@ -35,6 +37,7 @@ from streams.rules.terms import Programme
 
 _FORM_BYTES_MAX = 4096
 _FORM_SECONDS = 3600
+_MEDIA_TYPES = {Form.PDF.value: "application/pdf", Form.CSV.value: "text/csv; charset=utf-8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Portal:
     cookies: Cookies
     forms: Forms
     pages: Pages
+    shelf: Shelf
 
 
 def create_web(
@@ -71,6 +75,7 @@ def create_web(
         cookies=Cookies(settings),
         forms=Forms(settings),
         pages=Pages(clock),
+        shelf=Shelf(Path(settings.statements)),
     )
 
     @asynccontextmanager
@@ -90,6 +95,7 @@ def create_web(
             Route("/", bound(show_partner)),
             Route("/events", bound(follow_partner)),
             Route("/why", bound(show_why)),
+            Route("/statements/{number}.{form}", bound(give_statement)),
             Route("/programme", bound(show_programme)),
             Route("/programme/events", bound(follow_programme)),
             Route("/l/{token}", bound(show_door), methods=["GET"]),
@@ -156,6 +162,19 @@ async def show_why(portal: Portal, request: Request) -> Response:
         return portal.pages.why(page, voice, portal.forms.mark(visitor.session_id))
 
     return HTMLResponse(await run_in_threadpool(render))
+
+
+async def give_statement(portal: Portal, request: Request) -> Response:
+    """One of the partner's statements, as it was issued."""
+    visitor = await _visitor(portal, request, PARTNER)
+    number, form = request.path_params["number"], request.path_params["form"]
+    if form not in _MEDIA_TYPES:
+        raise NotHere
+    content = await run_in_threadpool(portal.shelf.read, visitor.partner_id, number, Form(form))
+    if content is None:
+        raise NotHere
+    name = {"Content-Disposition": f'attachment; filename="{number}.{form}"'}
+    return Response(content, headers=name, media_type=_MEDIA_TYPES[form])
 
 
 async def show_programme(portal: Portal, request: Request) -> Response:
@@ -266,7 +285,8 @@ def _partner_page(portal: Portal, request: Request, visitor: Visitor) -> tuple[P
     with snapshot(portal.engine) as connection:
         rows = PartnerRows(connection, portal.programme.id, visitor.partner_id)
         address = read_address(request.query_params)
-        page = partner_page(rows, portal.programme, visitor.partner_id, address, portal.clock.now())
+        cards = portal.shelf.of_partner(visitor.partner_id)
+        page = partner_page(rows, portal.programme, visitor.partner_id, address, portal.clock.now(), cards)
     return page, _voice_of(portal, request, page.partner)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from datetime import date, datetime, time, timedelta
+from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -25,6 +27,37 @@ class Tier(msgspec.Struct, frozen=True):
     rate_minor: int
 
 
+class VatTreatment(StrEnum):
+    """What a rebate is for value added tax, by who supplied the partner and from where."""
+
+    DIRECT_DOMESTIC = "direct_domestic"
+    """The vendor supplied the partner, both in one country: the rebate contains tax."""
+    CHAIN_DOMESTIC = "chain_domestic"
+    """The same through a distributor, the whole chain taxed in that country: the rebate contains tax."""
+    CHAIN_FOREIGN = "chain_foreign"
+    """The vendor supplied the distributor from another member state: nothing to correct for the partner."""
+    NON_EU = "non_eu"
+    NONE = "none"
+    """Not agreed."""
+
+
+_TAXED = (VatTreatment.DIRECT_DOMESTIC, VatTreatment.CHAIN_DOMESTIC)
+_RATE = re.compile(r"\d{1,2}(\.\d{1,2})?")
+
+
+class Vat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the rebates of a country's partners are treated. ``rate`` is in per cent, like ``19`` or ``8.1``."""
+
+    treatment: VatTreatment = VatTreatment.NONE
+    rate: str = ""
+
+    @property
+    def rate_hundredths(self) -> int:
+        """The rate in hundredths of a per cent; 0 where no tax is contained."""
+        whole, _, rest = self.rate.partition(".")
+        return int(whole or 0) * 100 + int(rest.ljust(2, "0"))
+
+
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One version of the terms."""
 
@@ -35,6 +68,12 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grace_days: int
     horizon_days: int
     tiers: tuple[Tier, ...]
+    vat: dict[str, Vat] = {}
+    """By country."""
+
+    def vat_for(self, country: str) -> Vat:
+        """How a rebate to a partner of this country is treated."""
+        return self.vat.get(country, Vat())
 
     def tier_for(self, units: int) -> Tier:
         """The tier that so many units reach."""
@@ -189,6 +228,13 @@ def _check(programme: Programme) -> None:
         refuse_unless(all(tier.rate_minor >= 0 for tier in terms.tiers), where + "a rate can't be below zero")
         refuse_unless(len(terms.currency) == 3 and terms.currency.isupper(), where + "currency must be like EUR")
         refuse_unless(0 <= terms.grace_days <= terms.horizon_days, where + "grace_days must lie within horizon_days")
+        for country, vat in terms.vat.items():
+            refuse_unless(country in terms.countries, where + f"vat: {country} is none of the countries")
+            if vat.treatment in _TAXED:
+                right = _RATE.fullmatch(vat.rate) is not None
+                refuse_unless(right, where + f'vat of {country}: the rate must be in per cent, like "19" or "8.1"')
+            else:
+                refuse_unless(not vat.rate, where + f"vat of {country}: there is no rate where no tax is contained")
     ids = [product.id for product in programme.products]
     refuse_unless(len(ids) == len(set(ids)), "a product is listed twice")
     for product in programme.products:

@@ -109,6 +109,7 @@ class Containers:
             ("http://127.0.0.1:8400", f"http://127.0.0.1:{self._ports + Port.PORTAL}"),
             ("/payments", str(self.folder / "payments")),
             ("/bank", str(self.folder / "bank")),
+            ("/statements", str(self.folder / "statements")),
         ):
             value = here if value == there else value
         if "@postgres/" in value:

@@ -27,7 +27,7 @@ from schemas.events import (
 from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES, Topic
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
-from services.payout import bank_details, files, holds, lines, obligations, partners, recount, release, runs
+from services.payout import bank_details, files, holds, lines, obligations, partners, recount, release, runs, tables
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows
 from services.payout.database import open_database
@@ -154,6 +154,13 @@ class Office:
         made = release.release(self.engine, self.vault, PROGRAMME, msg_id, by, self.limits, now)
         files.write_released(self.engine, self.vault, self.folder)
         return made
+
+    def made_payable(self, partner_id: str, quarter: str) -> int:
+        """What the closes of a quarter have made payable so far."""
+        chosen = (tables.obligations.c.partner_id == partner_id) & (tables.obligations.c.quarter == quarter)
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(tables.obligations.c.amount_minor).where(chosen)).scalars()
+            return sum(rows)
 
     def published(self) -> list[PayoutStatusChanged]:
         """All status events so far, in order."""

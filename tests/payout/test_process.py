@@ -137,6 +137,10 @@ def files(settings: Settings) -> list[Path]:
     return sorted(Path(settings.payments).glob("*.xml"))
 
 
+def statements_of(settings: Settings) -> list[Path]:
+    return sorted(Path(settings.statements).glob("*/*.pdf"))
+
+
 def test_each_partner_is_paid_once_although_the_process_is_killed_and_closes_repeat(paying: Loaded) -> None:
     settings = paying.settings
     quarter = [line(partner_id, 50) for partner_id in PARTNERS]
@@ -162,6 +166,7 @@ def test_each_partner_is_paid_once_although_the_process_is_killed_and_closes_rep
         until(lambda: counted(settings)[PayoutStatus.PAYABLE] == 20, 60, "the last partner's details were seen")
         advance(settings, to=datetime.fromisoformat("2027-02-01T09:30:00Z"))
         until(lambda: counted(settings)[PayoutStatus.IN_PAYMENT] == 20, 60, "the second run was published")
+        until(lambda: len(statements_of(settings)) == 20, 60, "every payment had its statement")
         assert health(settings)["ready"]
         payout.send_signal(signal.SIGTERM)
         assert payout.wait(10) == 0

@@ -19,6 +19,7 @@ from services.portal.server import Server, listening
 from tests.conftest import free_ports
 from tests.portal.conftest import Site
 from tests.portal.feeding import a_line, a_partner, a_payout, a_tally, a_tier_change, feed
+from tests.portal.test_statements import CSV, NUMBER, PDF, put
 from tests.waiting import until
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -51,6 +52,7 @@ def served(site: Site) -> Iterator[Site]:
         a_tier_change(own.programme, "P1", 1, 24, 25),
         a_tier_change(own.programme, "P2", 2, 10, 9),
     )
+    put(own, "P1")
     server = Server(own.app, own.changes)
     thread = threading.Thread(target=server.serve_on, args=(listening(settings), lambda: False))
     thread.start()
@@ -158,17 +160,27 @@ def test_everything_works_without_scripts(browser: Browser, served: Site) -> Non
     expect(page.get_by_text("You are signed out")).to_be_visible()
 
 
+def test_a_statement_is_downloaded_and_not_shown(browser: Browser, served: Site) -> None:
+    page = open_page(browser, served, "P1")
+    for form, content in (("PDF", PDF), ("CSV", CSV)):
+        with page.expect_download() as started:
+            page.get_by_role("link", name=f"{NUMBER} {form}").click()
+        assert started.value.suggested_filename == f"{NUMBER}.{form.lower()}"
+        assert started.value.path().read_bytes() == content
+    expect(page.locator("[data-live]")).to_be_visible()
+
+
 def test_the_page_is_walked_by_keyboard_in_the_order_of_sight(browser: Browser, served: Site) -> None:
     page = open_page(browser, served, "P1")
     seen = []
-    for _ in range(12):
+    for _ in range(14):
         page.keyboard.press("Tab")
         seen.append(page.evaluate("document.activeElement.innerText || document.activeElement.name"))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none", f"{seen[-1]} does not show that it has the focus"
     texts = [text.split("\n")[0].strip() for text in seen]
     assert texts[:5] == ["Skip to the content", "Topseller Partner rebate", "Sign out", "Q4 2026", "Q3 2026"]
-    assert texts[5:10] == ["Why this number?", "The same as a table", "q", "Search", "All 4"]
+    assert texts[5:12] == ["Why this number?", "The same as a table", "PDF", "CSV", "q", "Search", "All 4"]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 320)])

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from schemas.values import Quarter
-from streams.rules.terms import ProgrammeError, parse
+from streams.rules.terms import ProgrammeError, Vat, VatTreatment, parse
 from tests.rules.facts import ROOT, programme
 
 Q4 = Quarter(2026, 4)
@@ -39,6 +39,13 @@ def test_a_quarter_is_computed_with_the_terms_in_force_on_its_first_day() -> Non
     assert both.terms_for(Quarter(2026, 4)).rebate_minor(10) == 5000
 
 
+def test_value_added_tax_goes_by_the_terms_of_the_quarter_and_the_country() -> None:
+    terms = programme().terms_for(Q4)
+    assert terms.vat_for("DE") == Vat(VatTreatment.CHAIN_DOMESTIC, "19")
+    assert (terms.vat_for("CH").treatment, terms.vat_for("SE").treatment) == (VatTreatment.NON_EU, VatTreatment.NONE)
+    assert [Vat(rate=rate).rate_hundredths for rate in ("19", "8.1", "2.55", "0", "")] == [1900, 810, 255, 0, 0]
+
+
 def test_the_quarter_ends_at_midnight_in_programme_time_and_is_final_after_the_grace_days() -> None:
     dates = programme().dates(Q4)
     assert dates.provisional_at.isoformat() == "2027-01-01T00:00:00+01:00"
@@ -58,6 +65,15 @@ def test_the_quarter_ends_at_midnight_in_programme_time_and_is_final_after_the_g
         ("grace_days", "grace_day", "grace_day"),
         ('id = "TS-200"', 'id = "TS-100"', "twice"),
         ("\n[[terms]]", "\n[[terms", "line"),
+        ('rate = "19"', 'rate = "19%"', "vat of DE: the rate"),
+        ('"chain_domestic", rate = "19"', '"chain_domestic"', "vat of DE: the rate"),
+        (
+            'AT = { treatment = "chain_foreign" }',
+            'AT = { treatment = "non_eu", rate = "20" }',
+            "vat of AT: there is no",
+        ),
+        ('AT = { treatment = "chain_foreign" }', 'XX = { treatment = "non_eu" }', "XX is none of the countries"),
+        ('"chain_foreign"', '"no_idea"', "no_idea"),
     ],
 )
 def test_a_programme_that_can_not_be_is_refused_with_its_fault(old: str, new: str, complaint: str) -> None:

@@ -9,7 +9,7 @@ down_revision = None
 _INSTANT = sa.DateTime(timezone=True)
 _COUNTER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _APPEND_ONLY = (
-    *("journals", "postings", "approvals", "partner_accounts"),
+    *("journals", "postings", "approvals", "partner_accounts", "statements", "statement_items"),
     *("bank_details_invalid", "partner_blocks", "hold_lifts"),
 )
 _SEALED = ("run_files", "bank_details", "bank_files")
@@ -27,6 +27,7 @@ def upgrade() -> None:
     _bank()
     _holds()
     _books()
+    _statements()
     for table in _APPEND_ONLY:
         _forbid_changes(table)
     for table in _SEALED:
@@ -378,6 +379,37 @@ def _books() -> None:
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("exported_at", _INSTANT, nullable=False),
     )
+
+
+def _statements() -> None:
+    op.create_table(
+        "statement_years",
+        sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("issued", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "statements",
+        sa.Column("number", sa.String(20), primary_key=True),
+        sa.Column("document_id", sa.Text, nullable=False, unique=True),
+        sa.Column("kind", sa.String(12), nullable=False),
+        sa.Column("partner_id", sa.String(64), nullable=False),
+        sa.Column("issued_on", sa.Date, nullable=False),
+        sa.Column("amount_minor", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String(3), nullable=False),
+        sa.Column("facts", sa.LargeBinary, nullable=False),
+        sa.Column("facts_sha256", sa.String(64), nullable=False),
+        sa.Column("pdf", sa.LargeBinary, nullable=False),
+        sa.Column("pdf_sha256", sa.String(64), nullable=False),
+        sa.Column("csv", sa.LargeBinary, nullable=False),
+        sa.Column("csv_sha256", sa.String(64), nullable=False),
+    )
+    op.create_index("ix_statements_partner_id", "statements", ["partner_id"])
+    op.create_table(
+        "statement_items",
+        sa.Column("number", sa.String(20), sa.ForeignKey("statements.number"), primary_key=True),
+        sa.Column("obligation_id", sa.Text, sa.ForeignKey("obligations.id"), primary_key=True),
+    )
+    op.create_index("ix_statement_items_obligation_id", "statement_items", ["obligation_id"])
 
 
 def _forbid_changes(table: str) -> None:
