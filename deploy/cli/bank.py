@@ -230,7 +230,7 @@ def _show(found: list[Standing], missing: list[Gap]) -> None:
 
 
 def _payment_states() -> list[Any]:
-    from services.payout.tables import PaymentState
+    from services.payout.states import PaymentState
 
     return [PaymentState(state) for state in _STATES]
 

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, case, func, select
 
 from schemas.values import Quarter
 from services.payout import lines
-from services.payout.tables import State, obligations
+from services.payout.states import State
+from services.payout.tables import obligations
 from streams.rules.accrual import Outlook, outlook
 from streams.rules.terms import Programme
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, select, update
 
 from deploy.runtime.errors import StaffelError
-from services.payout.tables import RunKind, RunState, run_files, runs
+from services.payout.states import UNRELEASED, RunKind
+from services.payout.tables import run_files, runs
 from services.payout.vault import Vault
 
 _SUFFIX = {RunKind.SEPA: ".xml", RunKind.CSV: ".csv"}
-_UNRELEASED = (RunState.DRAFT, RunState.APPROVED, RunState.VOID)
 
 
 def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
         waiting = connection.execute(
             select(runs.c.msg_id, runs.c.kind, run_files.c.sealed, run_files.c.sha256)
             .join(run_files, run_files.c.msg_id == runs.c.msg_id)
-            .where(runs.c.written.is_(False), runs.c.state.not_in(_UNRELEASED))
+            .where(runs.c.written.is_(False), runs.c.state.not_in(UNRELEASED))
             .order_by(runs.c.day)
         ).all()
     written = []

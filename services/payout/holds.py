@@ -23,7 +23,8 @@ from services.payout.anomalies import Rules, Seen
 from services.payout.bank_details import Account
 from services.payout.chunks import chunks
 from services.payout.obligations import look_again
-from services.payout.tables import State, checks, hold_lifts, obligations, partner_blocks
+from services.payout.states import State
+from services.payout.tables import checks, hold_lifts, obligations, partner_blocks
 from streams.rules.terms import Programme
 
 NO_BANK_DETAILS = "no-bank-details"

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row, select
 
 from deploy.runtime.errors import StaffelError
 from services.payout import bank_details, holds
-from services.payout.tables import State, hold_lifts, obligations, partner_blocks
+from services.payout.states import State
+from services.payout.tables import hold_lifts, obligations, partner_blocks
 
 _STOPPED = (State.HELD, State.WAITING)
 _UNKNOWN = holds.Hold("this version does not know the reason", holds.Ends.REPAIR)

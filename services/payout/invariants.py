@@ -5,19 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, String, cast, except_, func, intersect, literal, select, union_all
 
 from services.payout import ledger
-from services.payout.tables import (
-    BOOKED,
-    OPEN,
-    PaymentState,
-    State,
-    chain_head,
-    journals,
-    obligations,
-    payments,
-    postings,
-    runs,
-    settlements,
-)
+from services.payout.states import BOOKED, OPEN, PaymentState, State
+from services.payout.tables import chain_head, journals, obligations, payments, postings, runs, settlements
 
 _ACCOUNT = ledger.payable("")
 

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, func, select
 from services.kit.metrics import OUTBOX_OLDEST
 from services.payout import ledger, recount
 from services.payout.outbox import oldest_unsent
-from services.payout.tables import RunState, State, obligations, runs
+from services.payout.states import RunState, State
+from services.payout.tables import obligations, runs
 
 RUNS = Counter("payout_runs_total", "Payment runs released")
 RUN_AMOUNT = Gauge("payout_run_amount_euros", "Sum of the latest payment run")

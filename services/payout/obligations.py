@@ -15,7 +15,8 @@ from services.kit.consumer import Batch
 from services.payout import ledger
 from services.payout.chunks import chunks
 from services.payout.outbox import post
-from services.payout.tables import OPEN, State, checks, obligations
+from services.payout.states import OPEN, State
+from services.payout.tables import checks, obligations
 
 _PUBLISHED = {
     State.HELD: PayoutStatus.HELD,

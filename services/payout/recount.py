@@ -19,7 +19,8 @@ from services.payout.anomalies import Rules
 from services.payout.chunks import chunks
 from services.payout.holds import Verdict
 from services.payout.obligations import Move, move
-from services.payout.tables import OPEN, State, checks, obligations
+from services.payout.states import OPEN, State
+from services.payout.tables import checks, obligations
 from streams.rules.terms import Programme
 
 RECOUNT_DIFFERS = "recount-differs"

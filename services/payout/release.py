@@ -21,17 +21,8 @@ from services.payout.chunks import chunks
 from services.payout.obligations import Move, move
 from services.payout.recount import CLAWBACK
 from services.payout.runs import SYSTEM, WAITING, locked, void
-from services.payout.tables import (
-    PaymentState,
-    RunState,
-    State,
-    approvals,
-    obligations,
-    payments,
-    run_files,
-    runs,
-    settlements,
-)
+from services.payout.states import PaymentState, RunState, State
+from services.payout.tables import approvals, obligations, payments, run_files, runs, settlements
 from services.payout.vault import Vault
 from streams.rules.terms import Programme
 
@@ -106,6 +97,9 @@ def release(
         run = locked(connection, msg_id)
         if run.state != RunState.APPROVED or _approvals_missing(connection, run, limits):
             raise StaffelError(f"run {msg_id} is {run.state}: it must be approved before", code="not-approved")
+        broken = invariants.violations(connection)
+        if broken:  # not the run's fault: it stays as it is, and nothing is booked into books in doubt
+            raise StaffelError(f"run {msg_id} was not released: an invariant is broken: {broken[0]}", code="in-doubt")
         today = now.astimezone(programme.zone).date()
         why = _objection(connection, vault, run, today)
         if why is None:
@@ -176,8 +170,7 @@ def _objection(connection: Connection, vault: Vault, run: Row[Any], today: date)
         for row in some:
             if row.partner_id not in usable or accounts[row.partner_id].version != row.bank_version:
                 return f"the bank details of {row.partner_id} have changed, or nothing may be paid to them"
-    broken = invariants.violations(connection)
-    return f"an invariant is broken: {broken[0]}" if broken else None
+    return None
 
 
 def _pay(connection: Connection, run: Row[Any], by: str, now: datetime) -> None:

@@ -22,18 +22,8 @@ from services.payout.bank_days import next_bank_day
 from services.payout.bank_details import BankDetails
 from services.payout.chunks import chunks
 from services.payout.pain001 import Debtor, Order, Transfer, euros, render
-from services.payout.tables import (
-    PaymentState,
-    RunKind,
-    RunState,
-    State,
-    obligations,
-    payments,
-    run_days,
-    run_files,
-    runs,
-    settlements,
-)
+from services.payout.states import PaymentState, RunKind, RunState, State
+from services.payout.tables import obligations, payments, run_days, run_files, runs, settlements
 from services.payout.vault import Vault
 from streams.rules.terms import Programme
 

@@ -13,7 +13,8 @@ from services.payout.chunks import chunks
 from services.payout.pain001 import in_eea
 from services.payout.release import Limits, people
 from services.payout.runs import WAITING
-from services.payout.tables import RunKind, approvals, bank_details, payments, run_files, runs
+from services.payout.states import RunKind
+from services.payout.tables import approvals, bank_details, payments, run_files, runs
 
 
 def listed(connection: Connection) -> list[dict[str, Any]]:

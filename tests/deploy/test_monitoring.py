@@ -14,7 +14,7 @@ import yaml
 from deploy.runtime.settings import ROOT, Port
 from services.notification.messages import Kind
 from services.notification.tables import State as MessageState
-from services.payout.tables import State as ObligationState
+from services.payout.states import State as ObligationState
 from tests.deploy.compose import filled_in, services
 from tests.deploy.metrics import LIBRARY, ours, selectors, series
 

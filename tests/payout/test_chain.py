@@ -46,6 +46,7 @@ def tamper(office: Office, *statements: str) -> None:
                 else:
                     connection.execute(text(f"DROP TRIGGER {table}_append_only ON {table}"))
             if not sqlite:
+                connection.execute(text("DROP TRIGGER postings_balance ON postings"))
                 connection.execute(text("ALTER TABLE postings DROP CONSTRAINT postings_journal_fkey"))
             for statement in statements:
                 connection.execute(text(statement))

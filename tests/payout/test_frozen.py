@@ -9,7 +9,8 @@ from sqlalchemy import Row, select, update
 
 from services.payout import inputs
 from services.payout.bank_days import next_bank_day
-from services.payout.tables import State, obligations
+from services.payout.states import State
+from services.payout.tables import obligations
 from tests.payout.office import FINAL, FRIDAY, QUARTER, Office
 
 

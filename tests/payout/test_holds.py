@@ -8,11 +8,10 @@ import pytest
 
 from deploy.runtime.errors import StaffelError
 from schemas.events import PayoutStatus
-from services.payout import bank_details, holds, holds_view, runs
+from services.payout import bank_details, holds, holds_view
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows
 from services.payout.holds import HOLDS
-from services.payout.service import debtor
 from tests.payout.office import FINAL, FRIDAY, PROGRAMME, Office, iban_of, line
 
 OBLIGATION = "topseller/P1/2026Q4/1"
@@ -264,7 +263,7 @@ def test_a_run_that_is_made_late_pays_by_the_day_it_is_for(office: Office) -> No
     earns(office)
     later: datetime = FINAL + 5 * DAY
     office.passes(later)
-    assert runs.make(office.engine, office.vault, PROGRAMME, debtor(office.settings), FRIDAY, later) is None
+    assert office.pay(FRIDAY, later) is None
     assert office.pay(WEDNESDAY, later)
 
 

@@ -18,16 +18,8 @@ from schemas.events import PayoutStatus
 from services.payout import bank_details, holds, invariants, ledger, release, runs, runs_view
 from services.payout.pain001 import NAMESPACE
 from services.payout.release import AUTOMATIC, Limits
-from services.payout.tables import (
-    PaymentState,
-    RunKind,
-    RunState,
-    approvals,
-    journals,
-    payments,
-    run_files,
-    settlements,
-)
+from services.payout.states import PaymentState, RunKind, RunState
+from services.payout.tables import approvals, journals, payments, run_files, settlements
 from services.payout.tables import runs as run_rows
 from tests.payout.office import FINAL, FRIDAY, Office, iban_of
 

@@ -18,21 +18,15 @@ from deploy.runtime.settings import ROOT
 from schemas.events import PayoutStatus
 from schemas.topics import PARTNERS
 from services.kit.statements import Form
+from services.payout.answers import effects
 from services.payout.bank_days import next_bank_day
 from services.payout.database import open_database
 from services.payout.statements import stored
 from services.payout.statements.desk import Desk
 from services.payout.statements.facts import Kind
-from services.payout.tables import (
-    PaymentState,
-    State,
-    obligations,
-    payments,
-    settlements,
-    statement_years,
-    statements,
-)
-from tests.payout.office import FRIDAY, PROGRAMME, Office, closes, iban_of
+from services.payout.states import PaymentState
+from services.payout.tables import payments, statement_years, statements
+from tests.payout.office import FINAL, FRIDAY, PROGRAMME, Office, closes, iban_of
 from tests.payout.papers import Still, close, desk, earns, issued, paid, read, registered, sale, says, shelf
 from tests.waiting import until
 
@@ -48,9 +42,9 @@ def numbers(office: Office) -> list[str]:
 def came_back(office: Office, state: PaymentState, returned_on: date | None) -> None:
     """The bank did not keep what it was given, and the money is payable again."""
     with office.engine.begin() as connection:
-        connection.execute(update(payments).values(state=state, returned_on=returned_on))
-        connection.execute(update(settlements).values(active=False))
-        connection.execute(update(obligations).values(state=State.PAYABLE, reason=None))
+        told = [effects.Told(row, "MD07", returned_on) for row in connection.execute(select(payments))]
+        (effects.give_back if state is PaymentState.RETURNED else effects.reject)(connection, told, FINAL)
+    office.recount()
 
 
 def test_a_released_payment_has_one_statement_that_explains_it(office: Office) -> None:

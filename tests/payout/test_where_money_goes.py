@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from deploy.runtime.errors import StaffelError
-from services.payout.tables import State, obligations, payments
+from services.payout.states import State
+from services.payout.tables import obligations, payments
 from tests.databases import drop, postgres_url, sqlite_url
 from tests.payout.office import FINAL, PROGRAMME, Office, closes, iban_of, line
 

@@ -19,7 +19,8 @@ from services.payout.answers.reading import read
 from services.payout.answers.rules import Effect, Mention, Unmatched, effect, which
 from services.payout.answers.unmatched import close, explained_batches, note, refused_and_debited
 from services.payout.chunks import chunks
-from services.payout.tables import PaymentState, bank_files, bank_mentions, bank_statements, payments
+from services.payout.states import PaymentState
+from services.payout.tables import bank_files, bank_mentions, bank_statements, payments
 from services.payout.vault import Vault
 
 _BECOMES = {

@@ -13,7 +13,8 @@ from services.payout.answers.codes import WRONG_ACCOUNT
 from services.payout.answers.rules import run_state
 from services.payout.obligations import Move, look_again, move
 from services.payout.recount import CLAWBACK
-from services.payout.tables import BOOKED, OPEN, PaymentState, State, obligations, payments, runs, settlements
+from services.payout.states import BOOKED, OPEN, PaymentState, State
+from services.payout.tables import obligations, payments, runs, settlements
 
 
 class Told(NamedTuple):

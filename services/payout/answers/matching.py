@@ -18,7 +18,8 @@ from services.payout.answers.messages import Answer, Line, Statement, StatusRepo
 from services.payout.answers.pain002 import REJECTED
 from services.payout.answers.rules import ACCEPTING, UNDECIDED, Fact, Unmatched
 from services.payout.chunks import chunks
-from services.payout.tables import PaymentState, payments
+from services.payout.states import PaymentState
+from services.payout.tables import payments
 
 END_TO_END_ID = re.compile(r"\d{6}-[A-Z2-7]{9}")
 RUN_ID = re.compile(r"RB-\d{8}-[A-Z0-9-]{1,20}")

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, func, literal, select
 
 from services.payout.bank_days import bank_hours
-from services.payout.tables import PaymentState, journals, payments, runs
+from services.payout.states import PaymentState
+from services.payout.tables import journals, payments, runs
 
 _WAITING = (PaymentState.RELEASED, PaymentState.ACCEPTED)
 

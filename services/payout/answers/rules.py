@@ -11,7 +11,7 @@ from datetime import date
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.payout.tables import PaymentState, RunState
+from services.payout.states import PaymentState, RunState
 
 
 class Fact(StrEnum):

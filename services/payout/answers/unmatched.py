@@ -13,7 +13,8 @@ from services.kit.database import upsert
 from services.payout.answers.matching import Finding, Match, Place, Said, of_lines
 from services.payout.answers.messages import Answer, Line, Statement
 from services.payout.answers.rules import Unmatched
-from services.payout.tables import PaymentState, bank_unmatched, payments
+from services.payout.states import PaymentState
+from services.payout.tables import bank_unmatched, payments
 
 _ONCE = (Unmatched.REJECTED_AND_DEBITED, Unmatched.DEBITED_AFTER_RETRY)
 """A contradiction between two statements of the bank is one thing to look at, whichever was read last."""

@@ -8,15 +8,8 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from services.payout.recount import SET_OFF
 from services.payout.statements.facts import Kind
-from services.payout.tables import (
-    BOOKED,
-    State,
-    obligations,
-    payments,
-    settlements,
-    statement_items,
-    statements,
-)
+from services.payout.states import BOOKED, State
+from services.payout.tables import obligations, payments, settlements, statement_items, statements
 
 
 class Due(NamedTuple):

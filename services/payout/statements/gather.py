@@ -27,7 +27,8 @@ from services.payout.statements.facts import (
     Transfer,
     VatPart,
 )
-from services.payout.tables import PaymentState, bank_details, payments, runs, statement_items, statements
+from services.payout.states import PaymentState
+from services.payout.tables import bank_details, payments, runs, statement_items, statements
 from streams.rules.lines import Reason
 from streams.rules.terms import Programme
 

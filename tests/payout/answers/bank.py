@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -16,6 +16,8 @@ from tests.payout.office import FINAL, PROGRAMME, Office, iban_of
 
 TERMS: Terms = PROGRAMME.terms[0]
 DAY = date(2027, 2, 1)
+WAITED = FINAL + timedelta(days=5)
+"""When bank details that were changed on the day of the first run may be paid to."""
 BODIES = {
     "camt.053": ("BkToCstmrStmt", "Stmt"),
     "camt.054": ("BkToCstmrDbtCdtNtfctn", "Ntfctn"),

@@ -18,6 +18,7 @@ from services.payout.runs import run_id as new_run_id
 from services.payout.tables import bank_details_invalid, bank_files, payments
 from tests.payout.answers.bank import (
     DAY,
+    WAITED,
     Movement,
     back,
     balances,
@@ -86,8 +87,8 @@ def test_a_rejected_payment_is_owed_again_and_the_next_run_pays_it_under_another
     assert (bad.partner_id, bad.version, bad.reason) == ("P1", 1, "AC04")
 
     office.details("P1", holder="Holder with another account")
-    office.recount()
-    assert office.pay(next_bank_day(FRIDAY)) is not None
+    office.passes(WAITED)
+    assert office.pay(WAITED.date(), WAITED) is not None
     again = ids_of(office)["P1"]
     assert again != ids["P1"]
     says(office, statement([Movement(again), Movement(ids["P2"])]))
@@ -137,8 +138,8 @@ def test_a_clawback_set_off_in_a_returned_payment_is_open_again(office: Office) 
     assert obligation_states(office, "P1") == [(75_000, "returned"), (-26_000, "returned")]
     assert sound(office) == []
     office.details("P1", holder="Another")
-    office.recount()
-    made = office.pay(next_bank_day(FRIDAY))
+    office.passes(WAITED)
+    made = office.pay(WAITED.date(), WAITED)
     assert made is not None
     assert made.total_minor == 49_000
 

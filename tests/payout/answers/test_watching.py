@@ -15,7 +15,7 @@ from services.payout.answers.folder import Folder
 from services.payout.answers.overview import silence, standings
 from services.payout.answers.rules import Unmatched
 from services.payout.bank_days import bank_hours
-from services.payout.tables import PaymentState
+from services.payout.states import PaymentState
 from tests.payout.answers.bank import DAY, Movement, ids_of, paid, report, run_id, says, statement
 from tests.payout.answers.bank import unmatched as waiting
 from tests.payout.office import FINAL, PROGRAMME, Office
