@@ -59,6 +59,10 @@ class Frame(NamedTuple):
     link: str
     link_note: str
     footer: tuple[str, ...]
+    leave_note: str
+    leave_label: str
+    leave: str = ""
+    """Where mails like this one are turned off; empty if they can't be."""
 
 
 def ladder(voice: Voice, terms: Terms, units: int) -> tuple[Step, ...]:

@@ -12,12 +12,14 @@ from schemas.events import (
     PayoutStatus,
     PayoutStatusChanged,
     Phase,
+    PreferencesChanged,
+    PreferenceSource,
     QuarterClosed,
     TierChanged,
     WeeklySummary,
     id_of,
 )
-from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
+from schemas.topics import PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
 from services.kit.consumer import Received
 from services.notification.messages import Addressee, Link, Message, Told, compose, dump, kind_of
 from streams.rules.terms import Programme, parse
@@ -30,6 +32,7 @@ _TOPICS: dict[type[Event], Topic] = {
     WeeklySummary: WEEKLY_SUMMARIES,
     QuarterClosed: QUARTER_CLOSES,
     PayoutStatusChanged: PAYOUTS,
+    PreferencesChanged: PREFERENCES,
 }
 
 
@@ -141,6 +144,11 @@ def payout(
         execution_date=date(2027, 2, 2),
         occurred_at=datetime(2027, 1, 29, 9, tzinfo=UTC),
     )
+
+
+def choice(weekly_mail: bool, number: int = 1) -> PreferencesChanged:
+    """A partner turns his weekly mail off, or on."""
+    return PreferencesChanged(f"P{number}", weekly_mail, PreferenceSource.MAIL, NOON)
 
 
 def received(event: Event | None, at: datetime, key: str = "") -> Received:
