@@ -62,6 +62,12 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
+    "Mail": {
+        "messages": Row("deploy.cli.messages", "The mails to partners: which, why not, once more; what came back"),
+    },
+    "Measure": {
+        "bench": Row("deploy.cli.bench", "Measure on this machine what the product does"),
+    },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}
 

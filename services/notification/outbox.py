@@ -26,6 +26,7 @@ from streams.rules.terms import Programme
 LEASE = timedelta(minutes=5)
 """Longer than a portion takes with a mail server that answers as late as it may."""
 _PORTION = 8
+"""Weekly mails claimed at a time. Of the others one: no alert shall stand behind a mail that a server thinks about."""
 
 
 class Outbox:
@@ -69,7 +70,7 @@ class Outbox:
                 return ()
             rows: Sequence[Row[Any]] = ()
             for wave in self._waves():
-                rows = self._claim(wave, allowed)
+                rows = self._claim(wave, allowed if wave else 1)
                 if rows:
                     break
             self._allowance.give_back(allowed - len(rows))

@@ -129,13 +129,14 @@ def _connect(server: MailServer) -> smtplib.SMTP:
 def _plain(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return _plain_answer(error.smtp_code, error.smtp_error)
-    return _without_addresses(str(error) or type(error).__name__)
+    return without_addresses(str(error) or type(error).__name__)
 
 
 def _plain_answer(code: int, answer: bytes | str) -> str:
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-    return _without_addresses(f"{code} {text}")
+    return without_addresses(f"{code} {text}")
 
 
-def _without_addresses(text: str) -> str:
+def without_addresses(text: str) -> str:
+    """What a mail server said, on one line and without the addresses in it."""
     return _ADDRESS.sub("[address]", " ".join(text.replace("\x00", " ").split()))[:300]

@@ -18,7 +18,7 @@ _ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _HSTS = "max-age=31536000"
-_NAMES = {"/": "partner", "/programme": "programme", "/logout": "logout"}
+_NAMES = {"/": "partner", "/programme": "programme", "/logout": "logout", "/weekly-mail": "weekly-mail"}
 
 
 class Guarded:
@@ -51,6 +51,8 @@ def page_name(path: str) -> str:
     """A path's name in metrics: few, and nothing personal."""
     if path.startswith("/l/"):
         return "link"
+    if path.startswith("/unsubscribe/"):
+        return "unsubscribe"
     if path.startswith("/static/"):
         return "static"
     if path.endswith("/events"):

@@ -73,6 +73,7 @@ class PartnerPage:
     sales_by_status: Mapping[str, int]
     sales: SalesPage
     days: Sequence[tuple[date, int]]
+    weekly_mail: bool
     closes: Sequence[Row[Any]]
     payouts: Sequence[Row[Any]]
 
@@ -197,6 +198,7 @@ def partner_page(
         days=rows.units_by_day(quarter),
         closes=rows.closes(quarter),
         payouts=rows.payouts(quarter),
+        weekly_mail=rows.weekly_mail(),
     )
 
 

@@ -45,7 +45,13 @@ class Desk:
 
     def another_sender(self, owner: str = "here:1") -> Sender:
         """A sender of another outbox than the desk's, as another process has one."""
-        outbox = Outbox(
+        sender = Sender(self.another_outbox(owner), self.server, self.settings, self.clock, programme())
+        self.senders.append(sender)
+        return sender
+
+    def another_outbox(self, owner: str) -> Outbox:
+        """The outbox of another process."""
+        return Outbox(
             self.outgoing,
             owner,
             clock=self.clock,
@@ -53,9 +59,6 @@ class Desk:
             quiet=parse_quiet_hours(self.settings.quiet_hours),
             allowance=Allowance(self.settings.mail_per_minute),
         )
-        sender = Sender(outbox, self.server, self.settings, self.clock, programme())
-        self.senders.append(sender)
-        return sender
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -89,10 +92,15 @@ class Desk:
         with self.engine.connect() as connection:
             return list(connection.execute(select(messages.c.state).order_by(messages.c.number)).scalars())
 
-    def row(self) -> dict[str, object]:
-        """The only message."""
+    def rows(self) -> list[dict[str, Any]]:
+        """All messages, oldest first."""
         with self.engine.connect() as connection:
-            return dict(connection.execute(select(messages)).mappings().one())
+            return [dict(row) for row in connection.execute(select(messages).order_by(messages.c.number)).mappings()]
+
+    def row(self) -> dict[str, Any]:
+        """The only message."""
+        (row,) = self.rows()
+        return row
 
     def wait_is_over(self) -> None:
         """Make what was put off due."""
