@@ -65,9 +65,6 @@ COMMANDS: dict[str, dict[str, Row]] = {
     "Mail": {
         "messages": Row("deploy.cli.messages", "The mails to partners: which, why not, once more; what came back"),
     },
-    "Measure": {
-        "bench": Row("deploy.cli.bench", "Measure on this machine what the product does"),
-    },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}
 
