@@ -136,7 +136,7 @@ class Partition:
             message_max_bytes=2 * 1_048_576,
         )
         self._producer.init_transactions(30)
-        self._restored, self._logs = restore(settings, self._around.codec, self.number)
+        self._restored, self._logs = restore(settings, self._around.codec, self._around.programme, self.number)
         if CALENDAR not in self._restored.positions:
             # A partition begins with no past: what was due before it existed is nobody's business.
             self._restored.positions[CALENDAR] = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))

@@ -5,6 +5,7 @@ Called after the partition's transactions were taken over: from then on nobody e
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import cast
@@ -19,7 +20,9 @@ from schemas.codec import Codec
 from schemas.events import Partner, Position, SaleLine, Tally
 from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
 from streams.rules.fold import State
+from streams.rules.terms import Programme
 
+_log = logging.getLogger("streams.restore")
 STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES)
 SOURCES = (SALES, PARTNERS)
 CALENDAR = "calendar"
@@ -44,11 +47,13 @@ class Log:
     leader_epoch: int
 
 
-def restore(settings: Settings, codec: Codec, partition: int, seconds: float = 60) -> tuple[Restored, dict[str, Log]]:
+def restore(
+    settings: Settings, codec: Codec, programme: Programme, partition: int, seconds: float = 60
+) -> tuple[Restored, dict[str, Log]]:
     """The state of a partition as committed, and its sources' logs.
 
     Raises NotReady if an open transaction hides state for longer than ``seconds``; StaffelError if the state does not
-    fit its sources or itself.
+    fit its sources, itself, or the programme.
     """
     admin = kafka.admin(settings)
     ends = _wait_until_settled(admin, settings, partition, seconds)
@@ -71,6 +76,7 @@ def restore(settings: Settings, codec: Codec, partition: int, seconds: float = 6
         reader.close()
     logs = _logs(admin, settings, partition)
     _prove(restored, logs, partition)
+    _hold_against(programme, restored, partition)
     return restored, logs
 
 
@@ -195,3 +201,16 @@ def _prove(restored: Restored, logs: dict[str, Log], partition: int) -> None:
     wrong = restored.state.differences()
     if wrong:
         raise StaffelError(f"partition {partition}: {len(wrong)} tallies are not the sum of their lines", _REBUILD)
+
+
+def _hold_against(programme: Programme, restored: Restored, partition: int) -> None:
+    """A programme may gain terms and products; what a quarter was counted with must stay as it was (rule 9)."""
+    changed = restored.state.contradicted_by(programme)
+    if changed:
+        raise StaffelError(
+            f"the programme file computes {', '.join(changed)} otherwise than when sales of it were counted",
+            "put back the terms that were in force, and add a [[terms]] block with a later valid_from for new ones",
+        )
+    applied = restored.positions.get(SALES.name)
+    if applied and applied.programme_hash != programme.hash:
+        _log.warning("partition %s: the programme file has changed since the latest sale was applied", partition)

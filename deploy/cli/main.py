@@ -12,6 +12,7 @@ group) under its name, and a row in ``COMMANDS``. Then:
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from typing import Annotated, Any, NamedTuple, NoReturn
@@ -49,8 +50,10 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "standing": Row("deploy.cli.data", "What a partner has sold and earned in a quarter"),
         "status": Row("deploy.cli.status", "Whether each part of the stack is up and ready"),
         "doctor": Row("deploy.cli.doctor", "Look for what is wrong and say what to do; changes nothing"),
+        "verify": Row("deploy.cli.verify", "Count all reports again and compare with what was published"),
         "check": Row("deploy.cli.data", "Check configuration and programme file, then exit"),
         "config": Row("deploy.cli.data", "Show the settings and where each value comes from"),
+        "bench": Row("deploy.cli.bench", "Measure how fast this machine does the work"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
     "Data": {
@@ -139,6 +142,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run a command and answer its exit code; every failure is told on stderr."""
     as_json = "--json" in arguments
+    logging.lastResort = output.Murmurs()  # a process that logs configures handlers of its own
     try:
         result = typer.main.get_command(app).main(arguments, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tomllib
@@ -83,6 +84,22 @@ def table(headers: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def note(text: str) -> None:
     """Say something on stderr that is neither result nor error."""
     print(text, file=sys.stderr, flush=True)
+
+
+class Murmurs(logging.Handler):
+    """What libraries log while a command runs, for a person: each thing once, and Kafka's absence in plain words."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.name == "staffel.kafka" and text.startswith("FAIL"):
+            text = "Kafka does not answer; waiting for it …"
+        if text not in self._said:
+            self._said.add(text)
+            note(text)
 
 
 def version() -> str:

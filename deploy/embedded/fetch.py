@@ -201,9 +201,12 @@ def _resolve(artifact: Artifact, folder: Path, progress: _Progress) -> Path:
     except (requests.RequestException, RuntimeError) as error:
         where = mirror or "Maven Central"
         reason = "it is not there" if isinstance(error, RuntimeError) else type(error).__name__
+        hint = "the first start needs the network; behind a proxy set HTTPS_PROXY, for a mirror STAFFEL_MAVEN_REPO"
+        if isinstance(error, requests.exceptions.SSLError):
+            hint = "its certificate is not trusted; behind a proxy that opens TLS, set REQUESTS_CA_BUNDLE"
         raise StaffelError(
             f"{artifact.file} can't be fetched from {where} ({reason})",
-            "the first start needs the network; behind a proxy set HTTPS_PROXY, for a mirror STAFFEL_MAVEN_REPO",
+            hint,
             code="offline",
         ) from None
     return found

@@ -65,6 +65,17 @@ class State:
                     wrong.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
         return wrong
 
+    def contradicted_by(self, programme: Programme) -> list[str]:
+        """Quarters whose tallies a programme would compute otherwise: it was edited where it had been in force."""
+        found = set()
+        for by_quarter in self.tallies.values():
+            for name, tally in by_quarter.items():
+                terms = programme.terms_for(Quarter.parse(name))
+                said = tally.terms_version, tally.currency, tally.rebate_minor
+                if said != (terms.version, terms.currency, terms.rebate_minor(tally.units)):
+                    found.add(name)
+        return sorted(found)
+
 
 class Draft:
     """Changes over a state, not yet committed."""

@@ -129,6 +129,15 @@ def test_without_network_a_sentence_says_the_way_out(
     assert "the first start needs the network" in refused.value.hint
 
 
+def test_a_certificate_that_is_not_trusted_has_a_way_out_of_its_own(
+    mirror: Mirror, lock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAFFEL_MAVEN_REPO", mirror.url.replace("http:", "https:"))
+    with pytest.raises(StaffelError, match="can't be fetched") as refused:
+        fetch(lock=lock)
+    assert "REQUESTS_CA_BUNDLE" in refused.value.hint
+
+
 def test_starts_at_the_same_moment_fetch_once(mirror: Mirror, lock: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = [job.result() for job in [pool.submit(fetch, lambda _line: None, lock) for _ in range(4)]]

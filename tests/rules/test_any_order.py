@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.audit.recount import Recount, Standing
 from schemas.events import Partner, QuarterClosed, SaleReported, SaleReturned, TierChanged, content_hash
 from streams.rules.calendar import due
-from tests.rules.facts import NOON, Bench, a_partner
+from tests.rules.facts import NOON, ROOT, Bench, a_partner
 from tests.rules.recount import Fact, quarter_of, rebate_cents, recount
 
 START = datetime(2026, 9, 15, tzinfo=UTC)
@@ -84,6 +85,12 @@ def test_any_order_split_and_repetition_ends_in_the_recount(
         if tally.units
     }
     assert found == {key: units for key, units in expected.items() if units}
+    assert {
+        (tally.partner_id, name): Standing(*(getattr(tally, field) for field in Standing._fields))
+        for own in bench.state.tallies.values()
+        for name, tally in own.items()
+        if tally.units or tally.counted or tally.pending or tally.rejected or tally.returned
+    } == audited(given_facts, known)
     paid: dict[tuple[str, str], int] = {}
     for event in bench.told:
         if isinstance(event, QuarterClosed):
@@ -98,6 +105,14 @@ def test_any_order_split_and_repetition_ends_in_the_recount(
             changes = [e for e in bench.told if isinstance(e, TierChanged) and e.partner_id == tally.partner_id]
             sequences = [e.sequence for e in changes if e.quarter == tally.quarter]
             assert sequences == list(range(1, tally.tier_sequence + 1))
+
+
+def audited(given_facts: list[Fact], known: dict[str, Partner]) -> dict[tuple[str, str], Standing]:
+    """What the auditor's recount makes of the same facts: verdicts too."""
+    auditor = Recount((ROOT / "programme.toml").read_text("utf-8"))
+    for event, recorded_at in given_facts:
+        auditor.add(event, recorded_at)
+    return auditor.standings(known)
 
 
 def let_time_pass(bench: Bench, until: datetime) -> None:

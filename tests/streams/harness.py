@@ -38,6 +38,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "REGISTRY_URL": settings.registry_url,
         "TOPIC_PREFIX": settings.topic_prefix,
         "PARTITIONS": settings.partitions,
+        "PROGRAMME": settings.programme,
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STAFFEL_")}
     return clean | {f"STAFFEL_{name}": str(value) for name, value in own.items()} | {"PYTHONPATH": str(ROOT)} | more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import sys
 from datetime import date
@@ -15,7 +16,7 @@ from schemas.events import LineStatus, SaleLine, SaleReturned, TierChanged, id_o
 from schemas.topics import DEAD_LETTERS, SALE_LINES, SALES, TIER_CHANGES
 from schemas.values import partition_of
 from services.intake import topics
-from tests.streams.harness import NOW, Wire, Worker, a_partner, a_sale, working
+from tests.streams.harness import NOW, ROOT, Wire, Worker, a_partner, a_sale, working
 from tests.waiting import until
 
 
@@ -143,6 +144,35 @@ def test_a_sales_topic_that_was_created_anew_is_refused_with_the_way_out(setting
     finally:
         worker.stop()
     assert "created anew" in worker.log.read_text()
+
+
+def test_terms_that_were_in_force_and_changed_are_refused_and_added_ones_are_not(
+    settings: Settings, tmp_path: Path
+) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), a_sale("A", "P1", 10))
+    wire.flush()
+    with working(settings):
+        until(lambda: wire.units() == {"P1": 10}, what="ten units")
+    text = (ROOT / "programme.toml").read_text("utf-8")
+    terms, products = text.split("[[products]]", 1)
+    later = terms[terms.index("\n[[terms]]") :].replace("2026-1", "2027-1").replace("2026-01-01", "2027-01-01")
+    own = dataclasses.replace(settings, programme=str(tmp_path / "programme.toml"))
+
+    Path(own.programme).write_text(text.replace("rate_minor = 500 ", "rate_minor = 600 "), "utf-8")
+    worker = Worker(own)
+    try:
+        assert worker.process.wait(60) == 1
+    finally:
+        worker.stop()
+    assert "computes 2026Q4 otherwise" in worker.log.read_text()
+
+    Path(own.programme).write_text(f"{terms}{later}[[products]]{products}", "utf-8")
+    wire.send(a_sale("B", "P1", 1))
+    wire.flush()
+    with working(own) as worker:
+        until(lambda: wire.units() == {"P1": 11}, what="one more")
+        assert "the programme file has changed" in worker.log.read_text()
 
 
 def test_state_hidden_by_a_strangers_open_transaction_is_waited_for(settings: Settings) -> None:

@@ -1,0 +1,52 @@
+"""``bench``: how fast this machine does the work, at what cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploy.cli import output
+from deploy.cli.options import JsonFlag
+from deploy.cli.output import ending
+
+app = typer.Typer(rich_markup_mode=None)
+bench = typer.Typer(rich_markup_mode=None, help="Measure this machine, on a stack of its own that is gone afterwards.")
+app.add_typer(bench, name="bench")
+
+PortBase = Annotated[int, typer.Option("--port-base", help="First of the ports that the benchmark uses.")]
+
+
+@bench.command("stream", epilog=ending("./staffel bench stream", "./staffel bench stream --sales 4000000 --workers 2"))
+def stream(
+    sales: Annotated[int, typer.Option(min=1000, help="Sales to work off.")] = 1_000_000,
+    workers: Annotated[int, typer.Option(min=1, max=4, help="Workers that share them.")] = 2,
+    rate: Annotated[int, typer.Option(min=1, help="Sales a second for the latency.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they are sent.")] = 20,
+    port_base: PortBase = 18200,
+    as_json: JsonFlag = False,
+) -> None:
+    """Work off many sales of 20,000 partners, start again with all of them, then time tier changes at a steady rate.
+
+    The sales are written first, so the stream alone is measured: all rules, deduplication, durable state, exactly once.
+    Other work on the machine shows in the figures; run it on an idle one, several times.
+    """
+    from deploy.bench.stream import run
+
+    found = run(sales, workers, rate, seconds, port_base, lambda line: None if as_json else output.note(line))
+    if as_json:
+        output.print_json(
+            {**found._asdict(), "throughput": found.throughput._asdict(), "latency": found.latency._asdict()}
+        )
+        return
+    done, wait = found.throughput, found.latency
+    rows = [
+        ("sales worked off", f"{done.sales:,} in {done.seconds:.1f} s by {found.workers} workers"),
+        ("a second", f"{done.per_second:,}"),
+        ("a second of processor", f"{done.per_cpu_second:,}"),
+        ("memory", f"{done.memory_mb:,} MB at most, {done.memory_bytes_per_sale:,} bytes a sale"),
+        ("restored", f"{found.restore_seconds:.1f} s from a worker's start to its having all of them"),
+        ("sale to tier change", f"{wait.p50_ms} ms median, {wait.p99_ms} ms at the 99th percentile,"),
+        ("", f"of {wait.tier_changes:,} at {wait.per_second:,} sales a second"),
+    ]
+    print("\n".join(f"{output.paint(name.ljust(22), 'bold')} {value}" for name, value in rows))

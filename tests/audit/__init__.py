@@ -1,0 +1,1 @@
+"""The auditor's recount, held against the rules and against a real stream."""
