@@ -32,7 +32,8 @@ class Handler:
 
     def __init__(self, engine: Engine, clock: Clock, programme: Programme, settings: Settings) -> None:
         self._engine, self._clock, self._programme, self._settings = engine, clock, programme, settings
-        self._reach = Reach(clock, programme, Addresses(settings))
+        self._addresses = Addresses(settings)
+        self._reach = Reach(clock, programme, self._addresses)
         self._quiet = parse_quiet_hours(settings.quiet_hours)
         self._real = RealClock()
 
@@ -58,6 +59,7 @@ class Handler:
             if row["email"] and (row["partner_id"] not in before or before[row["partner_id"]].email != row["email"])
         ]
         if readdressed:
+            self._give_another_chance(batch.connection, [row for row in rows if row["partner_id"] in readdressed])
             self._release(batch.connection, readdressed)
 
     def preferences(self, batch: Batch) -> None:
@@ -117,6 +119,15 @@ class Handler:
             _count(row["kind"], row["state"])
         if rows:
             batch.connection.execute(upsert(messages, self._engine).on_conflict_do_nothing(), rows)
+
+    def _give_another_chance(self, connection: Connection, rows: Collection[dict[str, Any]]) -> None:
+        """Another address says nothing of the one that was bad; the same one in other letters does."""
+        connection.execute(
+            delete(bad_addresses).where(
+                bad_addresses.c.partner_id == bindparam("of"), bad_addresses.c.fingerprint != bindparam("new")
+            ),
+            [{"of": row["partner_id"], "new": self._addresses.fingerprint(row["email"])} for row in rows],
+        )
 
     def _release(self, connection: Connection, partner_ids: Collection[str]) -> None:
         partner_of = known(connection, partner_ids)

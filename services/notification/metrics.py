@@ -11,7 +11,7 @@ NOTIFICATIONS = Counter(
     ["kind", "channel", "result"],
 )
 MESSAGES = Gauge("notification_messages", "Messages in the table, by state", ["state"])
-BAD_ADDRESSES = Gauge("notification_bad_addresses", "Partners whose address took mail no more: theirs waits")
+BAD_ADDRESSES = Gauge("notification_bad_addresses", "Partners whose address takes no mail: what is for them waits")
 SERVER = Gauge("notification_mail_server_up", "1 if the mail server took the last connection, else 0")
 MAIL = "mail"
 

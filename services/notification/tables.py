@@ -95,7 +95,7 @@ bounces = Table(
     Index("bounces_of_message", "message_number"),
 )
 
-# Partners whose address took mail no more. Another address of the partner is another fingerprint, hence good.
+# Partners whose address takes no mail. A row goes when the partner has another address.
 bad_addresses = Table(
     "bad_addresses",
     metadata,
