@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 
 from deploy.cli import output
@@ -85,9 +84,6 @@ def _take(taker: Any, file: Path, dry_run: bool) -> tuple[str, str]:
     except OSError as error:
         raise UsageError(f"can't read {file}: {error.strerror}") from None
     noted = taker.note(report, dry_run=dry_run)
-    if noted.result in ("bad-address", "soft-again") and not dry_run:
-        log = structlog.get_logger("staffel.notification")
-        log.warning("mail came back", partner=noted.partner_id, number=noted.number, status=report.status)
     about = f"message {noted.number} to {noted.partner_id}: {report.status}" if noted.number else ""
     return noted.result.value, about
 

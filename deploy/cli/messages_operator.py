@@ -181,8 +181,9 @@ def _tell(done: Resent, dry_run: bool, as_json: bool) -> None:
 def _members(kind: type[StrEnum], said: list[str] | None, name: str) -> list[Any]:
     try:
         return [kind(word) for word in said or ()]
-    except ValueError as error:
-        raise UsageError(f"{error}".replace("is not a valid", "is no"), f"one of: {', '.join(kind)}") from None
+    except ValueError:
+        unknown = next(word for word in said or () if word not in list(kind))
+        raise UsageError(f"{name} can't be {unknown!r}", f"one of: {', '.join(kind)}") from None
 
 
 def _instant(text: str) -> datetime | None:

@@ -348,7 +348,7 @@ def _rehearse_mails(loaded: Loaded, folder: Path) -> None:
     programme = read_programme(loaded.settings, parse)
     with database(loaded.settings) as engine:
         done = rehearse(engine, loaded.settings, open_clock(loaded.settings), programme, folder)
-    print(f"{done.written} mails written to {folder}; nothing was sent")
+    print(f"{done.written} mail{'' if done.written == 1 else 's'} written to {folder}; nothing was sent")
     if done.unmailable:
         output.note(f"{done.unmailable} messages can't become a mail: no address that mail can be sent to")
 

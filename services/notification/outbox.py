@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine, Row, Select, func, or_, select, update
 
 from deploy.runtime.clock import Clock, RealClock
@@ -22,6 +23,8 @@ from services.notification import metrics
 from services.notification.pace import Allowance, QuietHours
 from services.notification.tables import State, bad_addresses, messages, partners
 from streams.rules.terms import Programme
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification")
 
 LEASE = timedelta(minutes=5)
 """Longer than a portion takes with a mail server that answers as late as it may."""
@@ -48,6 +51,7 @@ class Outbox:
         # One sender at a time looks for work, and on SQLite one writes: waiting here is quicker than trying again.
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
+        self._bad_addresses = 0
 
     def take_back(self) -> int:
         """Make due again what an earlier process of this name was sending when it died. Answers how many."""
@@ -110,6 +114,9 @@ class Outbox:
             metrics.MESSAGES.labels(state).set(counts.get(state, 0))
         OUTBOX_OLDEST.set(max(late))
         metrics.BAD_ADDRESSES.set(bad)
+        if bad > self._bad_addresses:
+            _log.warning("addresses take no mail: what is for them waits", partners=bad)
+        self._bad_addresses = bad
 
     def _lateness(self, connection: Connection, wave: bool, now: datetime) -> float:
         """Seconds for which the oldest message has been due; of one that was refused, since it came in."""

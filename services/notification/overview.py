@@ -105,7 +105,7 @@ def why(row: Row[Any], now: datetime) -> str:
         case State.WAITING:
             return f"{row.last_error}: it is sent when the registry names another one"
         case State.FAILED:
-            return f"given up after {row.attempts} attempts: {row.last_error}"
+            return f"given up after {row.attempts} attempt{'' if row.attempts == 1 else 's'}: {row.last_error}"
         case State.EXPIRED | State.SUPERSEDED:
             return f"not to be sent: {row.last_error}"
         case State.PENDING if row.claimed_by is not None and row.next_try_at > now:

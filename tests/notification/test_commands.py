@@ -52,7 +52,7 @@ def test_a_message_is_shown_with_why_it_was_not_sent(office: Loaded, desk: Desk)
     said = {number: call(office, "messages", "show", number) for number in numbers(desk)}
     reasons = [
         "the mail server took it",
-        "given up after 1 attempts: 550 5.1.1 unknown",
+        "given up after 1 attempt: 550 5.1.1 unknown",
         "the partner is not registered",
         "the partner is not registered",
         "not to be sent: unsubscribed",
@@ -101,7 +101,7 @@ def test_what_cannot_be_sent_is_refused_with_its_reason_and_the_others_are_sent(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("list", "--state", "lost"), Exit.USAGE, "one of: waiting-for-address"),
+        (("list", "--state", "lost"), Exit.USAGE, "state can't be 'lost'"),
         (("list", "--kind", "spam"), Exit.USAGE, "one of: tier-up"),
         (("list", "--since", "yesterday"), Exit.USAGE, "not an instant"),
         (("show", "999999"), Exit.FAILED, "there is no message"),
@@ -139,7 +139,7 @@ def test_a_dry_run_writes_what_would_be_sent_and_sends_nothing(office: Loaded, d
     before, taken = desk.rows(), len(mailbox.taken)
     result = call(office, "notification", "--dry-run")
     folder = office.settings.data / "dry-run"
-    assert f"1 mails written to {folder}" in result.out
+    assert f"1 mail written to {folder}" in result.out
     (file,) = folder.iterdir()
     assert email.message_from_bytes(file.read_bytes())["To"] == "p1@partner.example"
     assert (desk.rows(), len(mailbox.taken)) == (before, taken)

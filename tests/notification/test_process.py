@@ -21,7 +21,7 @@ from deploy.runtime.settings import Loaded, Port, Settings
 from schemas.codec import Codec, ConfluentRegistry, headers_for
 from schemas.events import Event, id_of
 from services.kit.links import Invitation, read_token
-from tests.notification.facts import close, partner, payout, received, tier, week
+from tests.notification.facts import choice, close, partner, payout, received, tier, week
 from tests.notification.mailbox import Mailbox
 from tests.waiting import until
 
@@ -118,11 +118,12 @@ def test_records_become_mails_once_across_a_stop_and_a_restart(running: Running,
     until(lambda: (running.health() or {})["ready"], 20, "readiness")
     assert running.stop() == 0
 
-    running.produce(payout(number=2))
+    running.produce(payout(number=2), choice(False, 2))
     running.erase("P1")
     running.start()
     until(lambda: len(mailbox.taken) == 4, 30, "the mail about what came meanwhile")
     until(lambda: running.ask("SELECT name FROM partners") == ["Systemhaus 2"], 20, "an erased partner")
+    until(lambda: running.ask("SELECT partner_id FROM preferences WHERE NOT weekly_mail") == ["P2"], 20, "his choice")
     assert running.stop() == 0
     assert len({delivery.mail["Message-ID"] for delivery in mailbox.taken}) == 4
 
