@@ -180,7 +180,7 @@ def _wave(loaded: Loaded, programme: Programme, arrivals: _Arrivals, number: int
             say(f"  {done + len(new):,} mails")
         done += len(new)
 
-    _send(loaded, WEEKLY_SUMMARIES, (_week(programme, f"W-{n}") for n in range(number)))
+    _send(loaded, WEEKLY_SUMMARIES, (_week(programme, n) for n in range(number)))
     found = arrivals.wait_for(number, look)
     took = found[-1].at - found[0].at
     return Wave(
@@ -212,25 +212,24 @@ def _sale(number: int, partner_id: str) -> SaleReported:
     return SaleReported(f"S-{number}", partner_id, "TS-100", 1, now.date(), now, (), "bench")
 
 
-def _week(programme: Programme, partner_id: str) -> WeeklySummary:
+def _week(programme: Programme, number: int) -> WeeklySummary:
     now = datetime.now(UTC)  # noqa: TID251
     quarter = Quarter.of(now.date())
-    terms = programme.terms_for(quarter)
-    above = terms.next_tier(17)
-    assert above is not None
+    terms, units = programme.terms_for(quarter), number % 70
+    reached, above = terms.tier_for(units), terms.next_tier(units)
     return WeeklySummary(
         programme_id=programme.id,
-        partner_id=partner_id,
+        partner_id=f"W-{number}",
         quarter=str(quarter),
         week="{}-W{:02d}".format(*now.isocalendar()[:2]),
-        units=17,
-        tier=terms.tier_for(17).units,
-        rate_minor=terms.tier_for(17).rate_minor,
-        rebate_minor=terms.rebate_minor(17),
+        units=units,
+        tier=reached.units,
+        rate_minor=reached.rate_minor,
+        rebate_minor=terms.rebate_minor(units),
         currency=terms.currency,
-        next_threshold=above.threshold,
-        units_missing=above.units_missing,
-        gain_minor=above.gain_minor,
+        next_threshold=above.threshold if above else None,
+        units_missing=above.units_missing if above else 0,
+        gain_minor=above.gain_minor if above else 0,
         units_change=2,
         rebate_change_minor=1000,
         pending=1,
