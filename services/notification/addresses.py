@@ -9,18 +9,19 @@ import hmac
 import re
 from hashlib import sha256
 
+from deploy.runtime.errors import UsageError
 from deploy.runtime.settings import Settings, secret
-from services.notification.envelope import mailable
+from services.notification.envelope import Unmailable, mailable
 
 _TOKEN = re.compile(r"(\d{1,19})-([0-9a-f]{16})")
 
 
 class Addresses:
-    """What the service knows to do with addresses."""
+    """What the service knows to do with addresses. Raises UsageError if ``bounce_address`` is none."""
 
     def __init__(self, settings: Settings) -> None:
         self._key = secret(settings, "link_secret").encode()
-        self._bounce = mailable(settings.bounce_address) if settings.bounce_address else ""
+        self._bounce = _bounce_address(settings.bounce_address)
 
     def fingerprint(self, address: str) -> str:
         """The same for the same address, and good for nothing else."""
@@ -37,7 +38,7 @@ class Addresses:
         """The number of the message that went out with this return path. None if it is not one of ours."""
         local, _, domain = return_path.strip().strip("<>").rpartition("@")
         own, _, token = local.rpartition("+")
-        match = _TOKEN.fullmatch(token)
+        match = _TOKEN.fullmatch(token.lower())
         if not self._bounce or f"{own}@{domain}".lower() != self._bounce.lower() or match is None:
             return None
         number = int(match[1])
@@ -53,6 +54,13 @@ class Addresses:
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}:{text}".encode(), sha256).hexdigest()
+
+
+def _bounce_address(text: str) -> str:
+    try:
+        return mailable(text) if text else ""
+    except Unmailable:
+        raise UsageError("bounce_address is no address", "write it like bounces@vendor.example") from None
 
 
 def masked(address: str) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -48,8 +49,9 @@ class Outbox:
         self._engine, self._owner = engine, owner
         self._clock, self._zone, self._quiet, self._allowance = clock, programme.zone, quiet, allowance
         self._real = RealClock()
-        # One sender at a time looks for work, and on SQLite one writes: waiting here is quicker than trying again.
         self._lock = threading.Lock()
+        # SQLite knows one writer at a time: waiting for one's turn here is quicker than asking again and again.
+        self._turn: AbstractContextManager[Any] = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self._busy: Counter[str] = Counter()
         self._bad_addresses = 0
 
@@ -136,7 +138,7 @@ class Outbox:
             .values(claimed_by=self._owner, next_try_at=now + LEASE)
             .returning(messages.c.number)
         )
-        with self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             claimed = connection.execute(numbers).scalars().all()
             return connection.execute(_whole(claimed)).all() if claimed else ()
 
@@ -163,13 +165,13 @@ class Outbox:
         return (messages.c.claimed_by == self._owner) & (messages.c.next_try_at == row.next_try_at)
 
     def _settle(self, row: Row[Any], which: Any, **values: Any) -> None:
-        with self._lock, self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             connection.execute(update(messages).where(which).values(claimed_by=None, **values))
         self._done([row])
 
     def _put_back(self, which: Any) -> int:
         values = {"claimed_by": None, "next_try_at": self._real.now()}
-        with self._lock, self._engine.begin() as connection:
+        with self._turn, self._engine.begin() as connection:
             done = connection.execute(update(messages).where(which, messages.c.state == State.PENDING).values(values))
             return int(done.rowcount)
 

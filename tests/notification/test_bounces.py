@@ -124,7 +124,7 @@ def test_each_message_has_its_return_path_and_only_that_is_believed(desk: Desk, 
     invented = first.replace(first.split("-")[1][:4], "0000" if "-0000" not in first else "1111")
     for to in (invented, "bounces@vendor.example", first.replace("vendor", "other")):
         assert note(desk, report(to=to, about=ABOUT_WEEK)).result is Result.UNMATCHED
-    noted = note(desk, report(to=second.upper().replace("BOUNCES", "bounces").lower(), recipient="forwarded@x.example"))
+    noted = note(desk, report(to=second.upper(), recipient="forwarded@x.example"))
     assert (noted.result, noted.partner_id) == (Result.BAD_ADDRESS, "P2")
 
 

@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
+from deploy.runtime.errors import UsageError
 from deploy.runtime.settings import ROOT
 from schemas.events import id_of
+from services.notification.crew import Crew
 from services.notification.tables import State, messages
 from tests.notification.conftest import Desk
-from tests.notification.facts import partner, tier, week
+from tests.notification.facts import partner, programme, tier, week
 from tests.notification.mailbox import Mailbox
 from tests.waiting import until
 
@@ -161,9 +164,13 @@ def test_a_restarted_process_begins_with_what_it_was_sending(desk: Desk) -> None
 
 
 def test_settings_that_make_no_sense_are_refused(desk: Desk) -> None:
-    from deploy.runtime.errors import UsageError
-    from services.notification.crew import Crew
-
-    for wrong in ({"mail_senders": 0}, {"mail_senders": 1000}, {"quiet_hours": "8"}, {"quiet_hours": "7-24"}):
+    wrong: list[dict[str, Any]] = [
+        {"mail_senders": 0},
+        {"mail_senders": 1000},
+        {"quiet_hours": "8"},
+        {"quiet_hours": "7-24"},
+        {"bounce_address": "nobody"},
+    ]
+    for settings in wrong:
         with pytest.raises(UsageError):
-            Crew(desk.engine, replace(desk.settings, **wrong), desk.clock, None)  # type: ignore[arg-type]
+            Crew(desk.engine, replace(desk.settings, **settings), desk.clock, programme())
