@@ -75,6 +75,8 @@ class Settings:
     )
     quiet_hours: str = setting("", "Hours without weekly mails, programme time, e.g. 20-7")
     weekly_spread_minutes: int = setting(0, "Spread the weekly mails over so many minutes, programme time")
+    near_units: int = setting(3, "How few missing units make the next tier near, so that its partner is told; 0: never")
+    near_weeks: int = setting(4, "How many weeks before the end of a quarter that begins")
     debtor_name: str = setting("Staffel Hardware GmbH", "Account holder in payment files")
     debtor_iban: str = setting("DE02120300000000202051", "Account that the rebates are paid from")
     debtor_town: str = setting("Berlin", "Town of the account holder; accounts outside the EEA demand it")

@@ -22,7 +22,10 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 
 ENGLISH = "en"
-_DEFAULT = Locale(ENGLISH, "GB")  # day before month, as everywhere else in the programme's countries
+_AT_HOME = {
+    ENGLISH: Locale(ENGLISH, "GB"),  # day before month, as everywhere else in the programme's countries
+    "pt": Locale("pt", "PT"),  # else Brazil's
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def locale_for(language: str, country: str) -> Locale:
     try:
         return Locale.parse(f"{language}_{country.upper()}")
     except (UnknownLocaleError, ValueError):
-        return _DEFAULT if language == ENGLISH else Locale(language)
+        return _AT_HOME.get(language) or Locale(language)
 
 
 @cache

@@ -20,7 +20,7 @@ from services.notification.tables import State, bad_addresses, bounces, messages
 
 SOFT_MAX = 3
 """So many mails in a row that came back for the time being are worth a look."""
-_EVENT_ID = re.compile(r"([0-9a-f-]{36})(?:\.\d{1,6})?")
+_EVENT_ID = re.compile(r"([0-9a-f-]{36}(?:/[a-z0-9-]{1,20})?)(?:\.\d{1,6})?")
 
 
 class Result(StrEnum):
@@ -111,7 +111,9 @@ class Bounces:
         ).scalar_one_or_none()
         this = messages.c.number == message.number
         if not email or self._addresses.fingerprint(email) != message.sent_to:
-            if Kind(message.kind).fresh_for is None:  # about his money: he must hear of it where he is now
+            if (
+                Kind(message.kind).fresh_for is None and message.recipient is None
+            ):  # about his money: he must hear of it where he is now
                 again = {"state": State.PENDING, "next_try_at": now, "attempts": 0}
                 connection.execute(update(messages).where(this, messages.c.state == State.SENT).values(again))
             return Result.OLD_ADDRESS
@@ -124,6 +126,7 @@ class Bounces:
         connection.execute(
             update(messages)
             .where(messages.c.partner_id == message.partner_id, messages.c.claimed_by.is_(None))
+            .where(messages.c.recipient.is_(None))
             .where(or_(messages.c.state == State.PENDING, and_(this, messages.c.state == State.SENT)))
             .values(state=State.WAITING, last_error=bounced(status), attempts=0)
         )

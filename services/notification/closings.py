@@ -1,17 +1,23 @@
-"""Letters about a quarter that has ended: its closes, and where the money is."""
+"""Letters about a quarter that has ended: what it counts, and what became of a number that was told before."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from schemas.events import PayoutStatusChanged, QuarterClosed
+from schemas.events import CloseKind, QuarterClosed
 from schemas.values import Quarter
 from services.notification.letter import Fact, Letter, Step, ladder
 from services.notification.voice import Voice
 from streams.rules.terms import Programme
 
 
-def provisional(event: QuarterClosed, voice: Voice, programme: Programme) -> Letter:
+class Close(QuarterClosed, frozen=True, gc=False):
+    """A close as it is told: with the one that the partner was told before, if there was one."""
+
+    told: QuarterClosed | None = None
+
+
+def provisional(event: Close, voice: Voice, programme: Programme) -> Letter:
     """The quarter has ended; late reports may still arrive."""
     quarter, rebate = voice.quarter(event.quarter), voice.money(event.rebate_minor, event.currency)
     last_day = (programme.dates(Quarter.parse(event.quarter)).final_at - timedelta(days=1)).date()
@@ -43,7 +49,7 @@ def provisional(event: QuarterClosed, voice: Voice, programme: Programme) -> Let
     )
 
 
-def final(event: QuarterClosed, voice: Voice, programme: Programme) -> Letter:
+def final(event: Close, voice: Voice, programme: Programme) -> Letter:
     """The result that is paid."""
     quarter, payable = voice.quarter(event.quarter), voice.money(event.payable_minor, event.currency)
     return Letter(
@@ -55,6 +61,7 @@ def final(event: QuarterClosed, voice: Voice, programme: Programme) -> Letter:
         caption=voice.say("your rebate for {quarter}", quarter=quarter),
         paragraphs=(
             _result(event, voice, programme),
+            *_restated(event, voice),
             voice.say(
                 "{amount} will be transferred to your bank account automatically. No invoice and no claim is needed.",
                 amount=payable,
@@ -69,7 +76,7 @@ def final(event: QuarterClosed, voice: Voice, programme: Programme) -> Letter:
     )
 
 
-def adjustment(event: QuarterClosed, voice: Voice, programme: Programme) -> Letter:
+def adjustment(event: Close, voice: Voice, programme: Programme) -> Letter:
     """A final result was corrected, upwards or downwards."""
     quarter = voice.quarter(event.quarter)
     change = voice.money_change(event.payable_minor, event.currency)
@@ -89,9 +96,14 @@ def adjustment(event: QuarterClosed, voice: Voice, programme: Programme) -> Lett
         figure=change,
         caption=voice.say("change of your rebate for {quarter}", quarter=quarter),
         paragraphs=(
-            voice.say(
-                "After the final result, sales of this quarter were reported late, returned or corrected. Your page "
-                "shows which."
+            *(
+                _restated(event, voice)
+                or [
+                    voice.say(
+                        "After the final result, sales of this quarter were reported late, returned or corrected. "
+                        "Your page shows which."
+                    )
+                ]
             ),
             _result(event, voice, programme),
             outcome,
@@ -104,65 +116,6 @@ def adjustment(event: QuarterClosed, voice: Voice, programme: Programme) -> Lett
             Fact(voice.say("Payable for the quarter in all"), voice.money(event.payable_total_minor, event.currency)),
         ),
         good=event.payable_minor > 0,
-    )
-
-
-def bank_details_missing(event: PayoutStatusChanged, voice: Voice, programme: Programme) -> Letter:
-    """Earned, not yet payable: nobody knows where to."""
-    amount, quarter = voice.money(event.amount_minor, event.currency), voice.quarter(event.quarter)
-    return Letter(
-        subject=voice.say("Your rebate of {amount} waits for your bank details", amount=amount),
-        title=voice.say("Where may we send your rebate?"),
-        figure=amount,
-        caption=voice.say("earned for {quarter}, not yet payable", quarter=quarter),
-        paragraphs=(
-            voice.say(
-                "We have no bank details of yours. Your page says how to give them safely; as soon as they are there, "
-                "the amount goes out with the next payment run. It is not lost meanwhile."
-            ),
-            voice.say("For your safety: never send bank details by mail. We will never ask you to."),
-        ),
-        button=voice.say("Open your page"),
-    )
-
-
-def in_payment(event: PayoutStatusChanged, voice: Voice, programme: Programme) -> Letter:
-    """The transfer is in a payment file."""
-    amount, quarter = voice.money(event.amount_minor, event.currency), voice.quarter(event.quarter)
-    facts = [Fact(voice.say("Rebate for"), quarter), Fact(voice.say("Amount"), amount)]
-    if event.execution_date is not None:
-        facts.append(Fact(voice.say("Transferred on"), voice.date(event.execution_date)))
-    if event.end_to_end_id:
-        facts.append(Fact(voice.say("Reference on your account statement"), event.end_to_end_id))
-    return Letter(
-        subject=voice.say("{amount} for {quarter} is on its way to you", amount=amount, quarter=quarter),
-        title=voice.say("Your rebate is on its way"),
-        figure=amount,
-        caption=voice.say("rebate for {quarter}", quarter=quarter),
-        paragraphs=(voice.say("We have ordered the transfer to your bank account. You need not do anything."),),
-        button=voice.say("See your payments"),
-        facts=tuple(facts),
-        good=True,
-    )
-
-
-def returned(event: PayoutStatusChanged, voice: Voice, programme: Programme) -> Letter:
-    """The bank sent the money back."""
-    amount, quarter = voice.money(event.amount_minor, event.currency), voice.quarter(event.quarter)
-    return Letter(
-        subject=voice.say("The transfer of {amount} came back", amount=amount),
-        title=voice.say("The bank returned your rebate"),
-        figure=amount,
-        caption=voice.say("rebate for {quarter}, not lost", quarter=quarter),
-        paragraphs=(
-            voice.say(
-                "The transfer to your bank account came back. The amount stays yours: please check your bank details; "
-                "your page says how to correct them safely. Then we pay again."
-            ),
-            voice.say("For your safety: never send bank details by mail. We will never ask you to."),
-        ),
-        button=voice.say("Open your page"),
-        facts=(Fact(voice.say("Reason given by the bank"), event.reason),) if event.reason else (),
     )
 
 
@@ -182,6 +135,34 @@ def _result(event: QuarterClosed, voice: Voice, programme: Programme) -> str:
         "The quarter counts {units}; the rebate begins at {threshold} units.",
         units=units,
         threshold=voice.number(first.units),
+    )
+
+
+def _restated(event: Close, voice: Voice) -> tuple[str, ...]:
+    """What became of the number that he was told before, and why; nothing if it stands."""
+    told = event.told
+    if told is None or (told.units, told.rebate_minor) == (event.units, event.rebate_minor):
+        return ()
+    units, rebate = voice.units(told.units), voice.money(told.rebate_minor, told.currency)
+    then = (
+        voice.say("The provisional result was {units} and {rebate}.", units=units, rebate=rebate)
+        if told.kind is CloseKind.PROVISIONAL
+        else voice.say("Until now the result was {units} and {rebate}.", units=units, rebate=rebate)
+    )
+    return (f"{then} {_why(event.units - told.units, voice)}",) if event.units != told.units else (then,)
+
+
+def _why(more: int, voice: Voice) -> str:
+    if more > 0:
+        return voice.count(
+            "Since then {number} unit was added by late or corrected reports; your page shows which.",
+            "Since then {number} units were added by late or corrected reports; your page shows which.",
+            more,
+        )
+    return voice.count(
+        "Since then {number} unit came back or was corrected away; your page shows which.",
+        "Since then {number} units came back or were corrected away; your page shows which.",
+        -more,
     )
 
 

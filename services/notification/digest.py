@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, and_, or_, select, update
 
 from schemas.events import TierChanged
-from services.notification.messages import Kind, dump, kind_of
+from services.notification.messages import Kind, dump
 from services.notification.tables import State, messages
 
 _TIERS = (Kind.TIER_UP, Kind.TIER_DOWN)
@@ -41,6 +41,9 @@ def collect(connection: Connection, rows: Iterable[Row], wait: timedelta, now: d
     fresh = [row for row in rows if row["kind"] in _TIERS and row["state"] in _UNSENT]
     if not fresh or not wait:
         return
+    known = select(messages.c.event_id).where(messages.c.event_id.in_([row["event_id"] for row in fresh]))
+    noted = set(connection.execute(known).scalars())  # what is there already must not be replaced by itself
+    fresh = [row for row in fresh if row["event_id"] not in noted]
     unsent, last = _before(connection, {row["partner_id"] for row in fresh}, now - wait)
     replaced: dict[int, str] = {}
     for row in fresh:
@@ -56,11 +59,11 @@ def collect(connection: Connection, rows: Iterable[Row], wait: timedelta, now: d
         event = msgspec.structs.replace(
             event, from_tier=earlier.event.from_tier, rebate_before_minor=earlier.event.rebate_before_minor
         )
-        kind = kind_of(event) if event.from_tier != event.to_tier else None
-        _replace(earlier, _REPLACED if kind else _NO_CHANGE, replaced)
-        if kind is None:
+        _replace(earlier, _REPLACED if event.from_tier != event.to_tier else _NO_CHANGE, replaced)
+        if event.from_tier == event.to_tier:
             row |= {"state": State.SUPERSEDED.value, "last_error": _NO_CHANGE}
             continue
+        kind = Kind.TIER_UP if event.to_tier > event.from_tier else Kind.TIER_DOWN
         row |= {"kind": kind.value, "event": dump(event), "next_try_at": due}
         unsent[place] = _Told(None, row, event, due)
     for reason in (_REPLACED, _NO_CHANGE):

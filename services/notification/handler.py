@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, update
 
 from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.settings import Settings
-from schemas.events import Partner, PreferencesChanged
-from services.kit.consumer import Batch
+from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner, PreferencesChanged
+from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
-from services.notification import metrics
+from services.notification import former, metrics
 from services.notification.addresses import Addresses
+from services.notification.calls import Call, Near, calls, predecessor
 from services.notification.digest import collect
-from services.notification.messages import Kind, Told, dump, kind_of
+from services.notification.former import Change, Former
+from services.notification.messages import Kind, Told, dump
 from services.notification.pace import parse_quiet_hours, weekly_due
-from services.notification.reach import UNSUBSCRIBED, Reach, known
+from services.notification.reach import UNSUBSCRIBED, Reach, Verdict, known
 from services.notification.tables import State, bad_addresses, messages, partners, preferences
 from streams.rules.terms import Programme
 
@@ -35,11 +37,8 @@ class Handler:
         self._addresses = Addresses(settings)
         self._reach = Reach(clock, programme, self._addresses)
         self._quiet = parse_quiet_hours(settings.quiet_hours)
+        self._near = Near(settings.near_units, settings.near_weeks)
         self._real = RealClock()
-
-    @property
-    def _wait(self) -> timedelta:
-        return timedelta(seconds=self._settings.tier_mail_wait_seconds / self._clock.rate)
 
     def partners(self, batch: Batch) -> None:
         """Remember names and addresses, forget who is to be forgotten, let go what waited for an address."""
@@ -51,6 +50,8 @@ class Handler:
             statement = upsert(partners, self._engine)
             columns = {name: statement.excluded[name] for name in ("name", "email", "language", "country", "left_on")}
             batch.connection.execute(statement.on_conflict_do_update(index_elements=["partner_id"], set_=columns), rows)
+        changes = [Change(r.key, _address(r.event), r.recorded_at) for r in batch.received]
+        former.remember(batch.connection, {partner_id: row.email for partner_id, row in before.items()}, changes)
         if erased:
             _forget(batch.connection, erased)
         readdressed = [
@@ -88,37 +89,71 @@ class Handler:
 
     def events(self, batch: Batch) -> None:
         """Note the mails that these events call for."""
-        told = [
-            (record, record.event, kind)
-            for record in batch.received
-            if isinstance(record.event, Told) and (kind := kind_of(record.event)) is not None
-        ]
-        partner_of = known(batch.connection, {event.partner_id for _, event, _ in told})
-        now = self._real.now()
+        told = [(record, record.event) for record in batch.received if isinstance(record.event, Told)]
+        partner_of = known(batch.connection, {event.partner_id for _, event in told})
+        noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
+        news = {event.partner_id for _, event in told if _is_news_of_details(event)}
+        left = former.addresses(batch.connection, news) if news else {}
         rows: list[dict[str, Any]] = []
-        for record, event, kind in told:
-            verdict = self._reach.judge(kind, record.recorded_at, partner_of.get(event.partner_id))
-            rows.append(
-                {
-                    "event_id": record.event_id,
-                    "partner_id": event.partner_id,
-                    "kind": kind.value,
-                    "event": dump(event),
-                    "recorded_at": record.recorded_at,
-                    "queued_at": now,
-                    "next_try_at": self._due(kind, event.partner_id, now),
-                    "state": verdict.state.value,
-                    "attempts": 0,
-                    "last_error": verdict.reason,
-                    "wave": kind.of_the_wave,
-                    "edition": 0,
-                }
+        for record, event in told:
+            earlier = noted.get(predecessor(event) or "")
+            for call in calls(event, record.event_id, earlier, self._near, self._programme.zone):
+                noted.setdefault(call.id, call)
+                rows.append(self._row(call, event.partner_id, record, partner_of.get(event.partner_id)))
+            if _is_news_of_details(event):
+                rows += self._notices(event, record, left.get(event.partner_id, []))
+        self._note(batch.connection, rows)
+
+    def _notices(self, event: Told, record: Received, left: Sequence[Former]) -> list[dict[str, Any]]:
+        """The same news for each address that was his until recently: a thief changes that first."""
+        recent = [address.email for address in left if address.is_recent(record.recorded_at)]
+        names = ["previous", *(f"previous-{number}" for number in range(2, len(recent) + 1))]
+        return [
+            self._row(
+                Call(f"{record.event_id}/{name}", Kind.BANK_DETAILS_NOTICE, dump(event)),
+                event.partner_id,
+                record,
+                recipient=email,
             )
-        collect(batch.connection, rows, self._wait, now)
-        for row in rows:
-            _count(row["kind"], row["state"])
-        if rows:
-            batch.connection.execute(upsert(messages, self._engine).on_conflict_do_nothing(), rows)
+            for name, email in zip(names, recent, strict=False)
+        ]
+
+    def _row(
+        self,
+        call: Call,
+        partner_id: str,
+        record: Received,
+        partner: Row[Any] | None = None,
+        recipient: str | None = None,
+    ) -> dict[str, Any]:
+        now = self._real.now()
+        verdict = Verdict(State.PENDING) if recipient else self._reach.judge(call.kind, record.recorded_at, partner)
+        return {
+            "event_id": call.id,
+            "partner_id": partner_id,
+            "recipient": recipient,
+            "kind": call.kind.value,
+            "event": call.event,
+            "recorded_at": record.recorded_at,
+            "queued_at": now,
+            "next_try_at": self._due(call.kind, partner_id, now),
+            "state": verdict.state.value,
+            "attempts": 0,
+            "last_error": verdict.reason,
+            "wave": call.kind.of_the_wave,
+            "edition": 0,
+        }
+
+    def _note(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        wait = timedelta(seconds=self._settings.tier_mail_wait_seconds / self._clock.rate)
+        collect(connection, rows, wait, self._real.now())
+        # What the database answers was added: what was told before is neither told nor counted again.
+        statement = upsert(messages, self._engine).on_conflict_do_nothing()
+        added = connection.execute(statement.returning(messages.c.kind, messages.c.state), rows)
+        for kind, state in added:
+            _count(kind, state)
 
     def _give_another_chance(self, connection: Connection, rows: Collection[dict[str, Any]]) -> None:
         """Another address says nothing of the one that was bad; the same one in other letters does."""
@@ -133,7 +168,9 @@ class Handler:
         partner_of = known(connection, partner_ids)
         held = connection.execute(
             select(messages.c.number, messages.c.partner_id, messages.c.kind, messages.c.recorded_at).where(
-                messages.c.partner_id.in_(partner_ids), messages.c.state.in_([State.WAITING, State.FAILED])
+                messages.c.partner_id.in_(partner_ids),
+                messages.c.state.in_([State.WAITING, State.FAILED]),
+                messages.c.recipient.is_(None),
             )
         ).all()
         changes = []
@@ -165,6 +202,22 @@ class Handler:
         return now + (due.astimezone(UTC) - local.astimezone(UTC)) / self._clock.rate
 
 
+def _is_news_of_details(event: Told) -> bool:
+    return isinstance(event, BankDetailsChanged) and event.change in (
+        BankDetailsChange.ENTERED,
+        BankDetailsChange.CHANGED,
+    )
+
+
+def _noted(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(messages.c.event_id, messages.c.kind, messages.c.event).where(messages.c.event_id.in_(ids))
+    )
+    return {row.event_id: Call(row.event_id, Kind(row.kind), row.event) for row in rows}
+
+
 def _partner_row(partner_id: str, event: Partner) -> dict[str, Any]:
     return {
         "partner_id": partner_id,
@@ -176,6 +229,10 @@ def _partner_row(partner_id: str, event: Partner) -> dict[str, Any]:
     }
 
 
+def _address(event: Event | None) -> str | None:
+    return _one_line(event.email) if isinstance(event, Partner) else None
+
+
 def _one_line(text: str) -> str:
     """What comes from outside, without the characters that mean something to a mail or a database."""
     return _CONTROL.sub(" ", text).strip()[:200]
@@ -184,6 +241,8 @@ def _one_line(text: str) -> str:
 def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     for table in (partners, preferences, bad_addresses):
         connection.execute(delete(table).where(table.c.partner_id.in_(partner_ids)))
+    former.forget(connection, partner_ids)
+    connection.execute(update(messages).where(messages.c.partner_id.in_(partner_ids)).values(recipient=None))
     connection.execute(
         update(messages)
         .where(messages.c.partner_id.in_(partner_ids), messages.c.state.in_(_UNSENT))

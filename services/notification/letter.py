@@ -38,12 +38,13 @@ class Letter(NamedTuple):
 
     subject: str
     title: str
-    figure: str
-    """The one number that he should see first."""
-    caption: str
-    """What that number is."""
     paragraphs: tuple[str, ...]
-    button: str
+    figure: str = ""
+    """The one number or date that he should see first, if there is one."""
+    caption: str = ""
+    """What that is."""
+    button: str = ""
+    """What his personal link is called. Without a name the letter has no link."""
     steps: tuple[Step, ...] = ()
     facts: tuple[Fact, ...] = ()
     good: bool = False
@@ -58,6 +59,8 @@ class Frame(NamedTuple):
     greeting: str
     link: str
     link_note: str
+    colon: str
+    """What stands between a label and its value: not every language writes ``:`` right behind the word."""
     footer: tuple[str, ...]
     leave_note: str
     leave_label: str
@@ -98,16 +101,22 @@ def as_html(letter: Letter, frame: Frame) -> str:
     return re.sub(r"\n\s*", "\n", _HTML.render(letter=letter, frame=frame))
 
 
-def _template(name: str, *, escape: bool) -> Template:
+def _unbroken(markup: str) -> str:
+    """Escaped text whose words keep together: browsers would end a line within ``E-Mail``."""
+    return re.sub(r"\w+-\w+", r'<span style="white-space:nowrap;">\g<0></span>', markup)
+
+
+def _template(name: str, *, autoescape: bool) -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=escape,  # noqa: S701 - plain text has nothing to escape
+        autoescape=autoescape,  # noqa: S701 - plain text has nothing to escape
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["unbroken"] = _unbroken
     return environment.get_template(name)
 
 
-_TEXT = _template("mail.txt", escape=False)
-_HTML = _template("mail.html", escape=True)
+_TEXT = _template("mail.txt", autoescape=False)
+_HTML = _template("mail.html", autoescape=True)

@@ -1,4 +1,4 @@
-"""Which event becomes which mail, and the mail itself. Pure: no clock, no database, no network."""
+"""The mails there are, and how each is written. Pure: no clock, no database, no network."""
 
 from __future__ import annotations
 
@@ -9,21 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.events import (
-    CloseKind,
-    PayoutStatus,
-    PayoutStatusChanged,
-    Phase,
-    QuarterClosed,
-    TierChanged,
-    WeeklySummary,
-)
-from services.notification import closings, standings
+from schemas.events import BankDetailsChanged, PayoutStatusChanged, QuarterClosed, TierChanged, WeeklySummary
+from services.notification import closings, details, payments, standings
+from services.notification.closings import Close
 from services.notification.letter import Frame, Letter, as_html, as_text
 from services.notification.voice import Voice, voice_for
 from streams.rules.terms import Programme
 
-Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged
+Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged | BankDetailsChanged
 """The events that a partner may be told about."""
 
 
@@ -33,11 +26,20 @@ class Kind(StrEnum):
     TIER_UP = "tier-up"
     TIER_DOWN = "tier-down"
     WEEKLY = "weekly"
+    THRESHOLD_NEAR = "threshold-near"
     PROVISIONAL = "provisional"
     FINAL = "final"
     ADJUSTMENT = "adjustment"
     BANK_DETAILS_MISSING = "bank-details-missing"
+    BANK_DETAILS_ENTERED = "bank-details-entered"
+    BANK_DETAILS_CHANGED = "bank-details-changed"
+    BANK_DETAILS_INVALID = "bank-details-invalid"
+    BANK_DETAILS_NOTICE = "bank-details-notice"
+    """That they were entered or changed, to an address that was the partner's until recently."""
+    HELD = "held"
     IN_PAYMENT = "in-payment"
+    SET_OFF = "set-off"
+    PAID = "paid"
     RETURNED = "returned"
 
     @property
@@ -55,6 +57,7 @@ _FRESH = {
     Kind.TIER_UP: timedelta(days=2),
     Kind.TIER_DOWN: timedelta(days=2),
     Kind.WEEKLY: timedelta(days=8),
+    Kind.THRESHOLD_NEAR: timedelta(days=8),
 }
 
 
@@ -84,33 +87,6 @@ class Message(NamedTuple):
     language: str
 
 
-def kind_of(event: Told) -> Kind | None:
-    """The mail that an event calls for, or None."""
-    match event:
-        case TierChanged():
-            if event.phase not in (Phase.OPEN, Phase.PROVISIONAL):
-                return None  # a final quarter's correction is told by its adjustment
-            return Kind.TIER_UP if event.to_tier > event.from_tier else Kind.TIER_DOWN
-        case WeeklySummary():
-            return Kind.WEEKLY
-        case QuarterClosed():
-            return _CLOSES.get(event.kind)
-        case PayoutStatusChanged():
-            return _PAYOUTS.get(event.status) if event.amount_minor > 0 else None
-
-
-_CLOSES = {
-    CloseKind.PROVISIONAL: Kind.PROVISIONAL,
-    CloseKind.FINAL: Kind.FINAL,
-    CloseKind.ADJUSTMENT: Kind.ADJUSTMENT,
-}
-_PAYOUTS = {
-    PayoutStatus.WAITING: Kind.BANK_DETAILS_MISSING,
-    PayoutStatus.IN_PAYMENT: Kind.IN_PAYMENT,
-    PayoutStatus.RETURNED: Kind.RETURNED,
-}
-
-
 def dump(event: Told) -> str:
     """An event as it is kept beside its message."""
     return msgspec.json.encode(event).decode()
@@ -127,7 +103,7 @@ def compose(
     fact = msgspec.json.decode(event, type=event_type)
     voice = voice_for(addressee.language, addressee.country, programme.zone)
     letter = write(fact, voice, programme)
-    frame = _frame(fact, addressee, voice, programme, link)._replace(leave=unsubscribe)
+    frame = _frame(kind, fact, addressee, voice, programme, link)._replace(leave=unsubscribe)
     return Message(letter.subject, as_text(letter, frame), as_html(letter, frame), frame.language)
 
 
@@ -135,16 +111,24 @@ _LETTERS: dict[Kind, tuple[type[Told], Callable[[Any, Voice, Programme], Letter]
     Kind.TIER_UP: (TierChanged, standings.tier_up),
     Kind.TIER_DOWN: (TierChanged, standings.tier_down),
     Kind.WEEKLY: (WeeklySummary, standings.weekly),
-    Kind.PROVISIONAL: (QuarterClosed, closings.provisional),
-    Kind.FINAL: (QuarterClosed, closings.final),
-    Kind.ADJUSTMENT: (QuarterClosed, closings.adjustment),
-    Kind.BANK_DETAILS_MISSING: (PayoutStatusChanged, closings.bank_details_missing),
-    Kind.IN_PAYMENT: (PayoutStatusChanged, closings.in_payment),
-    Kind.RETURNED: (PayoutStatusChanged, closings.returned),
+    Kind.THRESHOLD_NEAR: (WeeklySummary, standings.threshold_near),
+    Kind.PROVISIONAL: (Close, closings.provisional),
+    Kind.FINAL: (Close, closings.final),
+    Kind.ADJUSTMENT: (Close, closings.adjustment),
+    Kind.BANK_DETAILS_MISSING: (PayoutStatusChanged, payments.bank_details_missing),
+    Kind.BANK_DETAILS_ENTERED: (BankDetailsChanged, details.entered),
+    Kind.BANK_DETAILS_CHANGED: (BankDetailsChanged, details.changed),
+    Kind.BANK_DETAILS_INVALID: (BankDetailsChanged, details.invalid),
+    Kind.BANK_DETAILS_NOTICE: (BankDetailsChanged, details.notice),
+    Kind.HELD: (PayoutStatusChanged, payments.held),
+    Kind.IN_PAYMENT: (PayoutStatusChanged, payments.in_payment),
+    Kind.SET_OFF: (PayoutStatusChanged, payments.set_off),
+    Kind.PAID: (PayoutStatusChanged, payments.paid),
+    Kind.RETURNED: (PayoutStatusChanged, payments.returned),
 }
 
 
-def _frame(fact: Told, addressee: Addressee, voice: Voice, programme: Programme, link: Link) -> Frame:
+def _frame(kind: Kind, fact: Told, addressee: Addressee, voice: Voice, programme: Programme, link: Link) -> Frame:
     greeting = voice.say("Hello {name},", name=addressee.name) if addressee.name else voice.say("Hello,")
     return Frame(
         language=voice.locale.language,
@@ -152,9 +136,16 @@ def _frame(fact: Told, addressee: Addressee, voice: Voice, programme: Programme,
         greeting=greeting,
         link=link.url,
         link_note=_link_note(voice, link),
+        colon=voice.say(":"),
         footer=(
-            voice.say("As of {moment}", moment=voice.moment(_as_of(fact))),
+            voice.say("As of {moment}", moment=voice.moment(as_of(fact))),
             voice.say(
+                "You receive this mail because this address belonged to a registered partner of the {programme} "
+                "programme until recently. It was written automatically; an answer reaches the programme's team.",
+                programme=programme.name,
+            )
+            if kind is Kind.BANK_DETAILS_NOTICE
+            else voice.say(
                 "You receive this mail as a registered partner of the {programme} programme. It was written "
                 "automatically; an answer reaches the programme's team.",
                 programme=programme.name,
@@ -179,9 +170,10 @@ def _link_note(voice: Voice, link: Link) -> str:
     )
 
 
-def _as_of(fact: Told) -> datetime:
+def as_of(fact: Told) -> datetime:
+    """The instant whose facts a mail tells."""
     match fact:
-        case TierChanged() | PayoutStatusChanged():
+        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged():
             return fact.occurred_at
         case WeeklySummary():
             return fact.as_of

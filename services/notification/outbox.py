@@ -90,7 +90,9 @@ class Outbox:
 
     def settle_refused(self, row: Row[Any], reason: str, attempts: int, wait: timedelta | None) -> None:
         """It was refused; try again after ``wait``, or never. Changes nothing if the claim was lost meanwhile."""
-        later = {"state": State.FAILED} if wait is None else {"next_try_at": self._real.now() + wait}
+        # A former address that takes no mail any more is no partner who was not told.
+        given_up = State.FAILED if row.recipient is None else State.EXPIRED
+        later = {"state": given_up} if wait is None else {"next_try_at": self._real.now() + wait}
         ours = (messages.c.number == row.number) & (messages.c.state == State.PENDING) & self._claimed(row)
         self._settle(row, ours, attempts=attempts, last_error=reason, **later)
 
@@ -182,8 +184,9 @@ class Outbox:
 
 def _whole(numbers: Sequence[int]) -> Select[Any]:
     """The messages of these numbers with what a mail must know of their partners, in order."""
+    email = func.coalesce(messages.c.recipient, partners.c.email).label("email")
     return (
-        select(messages, partners.c.name, partners.c.email, partners.c.language, partners.c.country)
+        select(messages, partners.c.name, email, partners.c.language, partners.c.country)
         .join_from(messages, partners, partners.c.partner_id == messages.c.partner_id)
         .where(messages.c.number.in_(numbers))
         .order_by(messages.c.number)

@@ -201,7 +201,8 @@ def _make_due(connection: Connection, row: Row[Any], now: datetime) -> None:
 
 
 def _with_partner() -> Select[Any]:
-    columns = (partners.c.name, partners.c.email, partners.c.language, partners.c.country, preferences.c.weekly_mail)
+    email = func.coalesce(messages.c.recipient, partners.c.email).label("email")
+    columns = (partners.c.name, email, partners.c.language, partners.c.country, preferences.c.weekly_mail)
     return select(messages, *columns).select_from(
         messages.outerjoin(partners, partners.c.partner_id == messages.c.partner_id).outerjoin(
             preferences, preferences.c.partner_id == messages.c.partner_id

@@ -15,6 +15,8 @@ from services.notification.tables import State, bad_addresses, partners, prefere
 from streams.rules.terms import Programme
 
 UNSUBSCRIBED = "unsubscribed"
+_STANDINGS = (Kind.WEEKLY, Kind.THRESHOLD_NEAR)
+"""Mails that whoever is no partner any more need not get."""
 
 
 class Verdict(NamedTuple):
@@ -41,7 +43,7 @@ class Reach:
         if kind is Kind.WEEKLY and partner.weekly_mail is False:
             return Verdict(State.EXPIRED, UNSUBSCRIBED)
         today = self._clock.now().astimezone(self._programme.zone).date()
-        if kind is Kind.WEEKLY and partner.left_on is not None and partner.left_on <= today:
+        if kind in _STANDINGS and partner.left_on is not None and partner.left_on <= today:
             return Verdict(State.EXPIRED, "no longer a partner")
         if not partner.email:
             return Verdict(State.WAITING)

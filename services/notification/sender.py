@@ -51,7 +51,7 @@ class Writer:
                 row.event,
                 Addressee(row.partner_id, row.name, row.language, row.country),
                 self._programme,
-                self._link(row.partner_id, json.loads(row.event)["quarter"]),
+                self._link(row.partner_id, json.loads(row.event).get("quarter", "")),
                 leave,
             )
             return self._envelope.seal(
@@ -181,4 +181,4 @@ class Sender:
         if wait is None:
             _log.error("message given up", number=row.number, kind=row.kind, reason=str(error))
         self._outbox.settle_refused(row, str(error), attempts, wait)
-        metrics.count(row.kind, "failed" if wait is None else "retried")
+        metrics.count(row.kind, "retried" if wait else "failed" if row.recipient is None else "expired")

@@ -8,7 +8,15 @@ import time
 from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
-from schemas.topics import PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
+from schemas.topics import (
+    BANK_DETAILS,
+    PARTNERS,
+    PAYOUTS,
+    PREFERENCES,
+    QUARTER_CLOSES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+)
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
 from services.notification.crew import Crew
@@ -17,7 +25,7 @@ from services.notification.handler import Handler
 from services.notification.tables import metadata
 from streams.rules.terms import Programme
 
-TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS)
+TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
 """Partners first: of what comes together, the address and the partner's choice are there before the news."""
 _PATIENCE_SECONDS = 0.02
 """How long a record may wait for others to be read with it: the alert about a sale is meant to be quick."""

@@ -1,4 +1,4 @@
-"""Letters about a running quarter: a tier reached or lost, and the week's standing."""
+"""Letters about a running quarter: a tier reached, lost or near, and the week's standing."""
 
 from __future__ import annotations
 
@@ -88,6 +88,47 @@ def weekly(event: WeeklySummary, voice: Voice, programme: Programme) -> Letter:
             ),
             Fact(voice.say("Sales still being checked"), voice.number(event.pending)),
             Fact(voice.say("Sales that do not count"), voice.number(event.rejected)),
+            Fact(voice.say("Quarter ends"), _days_left(event.quarter_ends_on, today, voice)),
+        ),
+    )
+
+
+def threshold_near(event: WeeklySummary, voice: Voice, programme: Programme) -> Letter:
+    """The quarter ends soon, and only little is missing to the next tier."""
+    quarter, gain = voice.quarter(event.quarter), voice.money_change(event.gain_minor, event.currency)
+    threshold = voice.units(event.next_threshold or 0)
+    today = event.as_of.astimezone(programme.zone).date()
+    return Letter(
+        subject=voice.count(
+            "{quarter}: {number} more unit, {gain}",
+            "{quarter}: {number} more units, {gain}",
+            event.units_missing,
+            quarter=quarter,
+            gain=gain,
+        ),
+        title=voice.count(
+            "Only {number} more unit to the next tier",
+            "Only {number} more units to the next tier",
+            event.units_missing,
+        ),
+        figure=gain,
+        caption=voice.say("more rebate for {quarter}, with {units}", quarter=quarter, units=threshold),
+        paragraphs=(
+            _way_on(event, voice),
+            voice.say(
+                "The date of the sale decides: what you sell by the end of the quarter counts, even if its report "
+                "arrives later."
+            ),
+        ),
+        button=voice.say("See your standing"),
+        steps=ladder(voice, programme.terms_for(Quarter.parse(event.quarter)), event.units),
+        facts=(
+            Fact(voice.say("Units in {quarter}", quarter=quarter), voice.number(event.units)),
+            Fact(voice.say("Rebate so far"), voice.money(event.rebate_minor, event.currency)),
+            Fact(
+                voice.say("Rebate with {units}", units=threshold),
+                voice.money(event.rebate_minor + event.gain_minor, event.currency),
+            ),
             Fact(voice.say("Quarter ends"), _days_left(event.quarter_ends_on, today, voice)),
         ),
     )

@@ -51,6 +51,7 @@ messages = Table(
     # What makes a second delivery of the same event harmless.
     Column("event_id", String(64), nullable=False, unique=True),
     Column("partner_id", Text, nullable=False),
+    Column("recipient", Text),  # an address that is not the partner's present one; null: that
     Column("kind", String(30), nullable=False),
     Column("event", Text, nullable=False),  # as JSON; events hold nothing personal
     Column("recorded_at", Instant, nullable=False),  # the stack's clock; the next three are real time
@@ -103,4 +104,12 @@ bad_addresses = Table(
     Column("fingerprint", String(32), nullable=False),
     Column("status", String(11), nullable=False),
     Column("since", Instant, nullable=False),
+)
+
+former_addresses = Table(
+    "former_addresses",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("email", Text, primary_key=True),
+    Column("until", Instant, nullable=False),  # the stack's clock
 )

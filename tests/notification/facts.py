@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from schemas.events import (
+    BankDetailsChange,
+    BankDetailsChanged,
     CloseKind,
     Event,
     Partner,
@@ -19,12 +23,23 @@ from schemas.events import (
     WeeklySummary,
     id_of,
 )
-from schemas.topics import PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
+from schemas.topics import (
+    BANK_DETAILS,
+    PARTNERS,
+    PAYOUTS,
+    PREFERENCES,
+    QUARTER_CLOSES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+    Topic,
+)
 from services.kit.consumer import Received
-from services.notification.messages import Addressee, Link, Message, Told, compose, dump, kind_of
+from services.notification.calls import Call, Near, calls
+from services.notification.messages import Addressee, Link, Message, Told, compose
 from streams.rules.terms import Programme, parse
 
 ROOT = Path(__file__).parents[2]
+NEAR = Near(units=3, weeks=4)
 NOON = datetime(2026, 12, 14, 12, tzinfo=UTC)
 _TOPICS: dict[type[Event], Topic] = {
     Partner: PARTNERS,
@@ -33,6 +48,7 @@ _TOPICS: dict[type[Event], Topic] = {
     QuarterClosed: QUARTER_CLOSES,
     PayoutStatusChanged: PAYOUTS,
     PreferencesChanged: PREFERENCES,
+    BankDetailsChanged: BANK_DETAILS,
 }
 
 
@@ -126,10 +142,10 @@ def close(kind: CloseKind = CloseKind.FINAL, units: int = 52, payable: int = 78_
 
 
 def payout(
-    status: PayoutStatus = PayoutStatus.IN_PAYMENT, amount: int = 78_000, number: int = 1
+    status: PayoutStatus = PayoutStatus.IN_PAYMENT, amount: int = 78_000, number: int = 1, **changes: object
 ) -> PayoutStatusChanged:
     """The money of the final close moves."""
-    return PayoutStatusChanged(
+    moved = PayoutStatusChanged(
         programme_id="topseller",
         partner_id=f"P{number}",
         quarter="2026Q4",
@@ -143,6 +159,19 @@ def payout(
         end_to_end_id="26Q4-P1-A0T1",
         execution_date=date(2027, 2, 2),
         occurred_at=datetime(2027, 1, 29, 9, tzinfo=UTC),
+    )
+    return replace(moved, **changes)
+
+
+def bank_details(number: int = 1, version: int = 1, change: BankDetailsChange | None = None) -> BankDetailsChanged:
+    """The first account of a partner, or another one; or what became of one."""
+    change = change or (BankDetailsChange.ENTERED if version == 1 else BankDetailsChange.CHANGED)
+    return BankDetailsChanged(
+        partner_id=f"P{number}",
+        version=version,
+        change=change,
+        usable_on=None if change is BankDetailsChange.INVALID else date(2027, 1, 4),
+        occurred_at=NOON,
     )
 
 
@@ -159,9 +188,15 @@ def received(event: Event | None, at: datetime, key: str = "") -> Received:
     return Received(topic, event.partner_id, event, id_of(event), at, 0, 0)  # type: ignore[attr-defined]
 
 
-def mail_about(event: Told, name: str = "Systemhaus 1", language: str = "en", country: str = "GB") -> Message:
-    """The mail about this event, with a link that works until the day after."""
-    kind = kind_of(event)
-    assert kind is not None
+def called_for(event: Told, earlier: Call | None = None) -> list[Call]:
+    """The mails that this event calls for."""
+    return list(calls(event, id_of(event), earlier, NEAR, programme().zone))
+
+
+def mail_about(
+    event: Told, name: str = "Systemhaus 1", language: str = "en", country: str = "GB", earlier: Told | None = None
+) -> Message:
+    """The mail about this event after an earlier one was told, with a link that works until the day after."""
+    call = called_for(event, called_for(earlier)[0] if earlier else None)[0]
     link = Link("https://portal.example/l/token", 24, NOON + timedelta(days=1))
-    return compose(kind, dump(event), Addressee("P1", name, language, country), programme(), link)
+    return compose(call.kind, call.event, Addressee("P1", name, language, country), programme(), link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from deploy.runtime.settings import Loaded, Port, Settings
 from schemas.codec import Codec, ConfluentRegistry, headers_for
 from schemas.events import Event, id_of
 from services.kit.links import Invitation, read_token
-from tests.notification.facts import choice, close, partner, payout, received, tier, week
+from tests.notification.facts import bank_details, choice, close, partner, payout, received, tier, week
 from tests.notification.mailbox import Mailbox
 from tests.waiting import until
 
@@ -118,17 +119,21 @@ def test_records_become_mails_once_across_a_stop_and_a_restart(running: Running,
     until(lambda: (running.health() or {})["ready"], 20, "readiness")
     assert running.stop() == 0
 
-    running.produce(payout(number=2), choice(False, 2))
+    running.produce(payout(number=2), partner(2, language="de", email="new@partner.example"), bank_details(number=2))
+    running.produce(choice(False, 2))
     running.erase("P1")
     running.start()
-    until(lambda: len(mailbox.taken) == 4, 30, "the mail about what came meanwhile")
+    until(lambda: len(mailbox.taken) == 6, 30, "the mails about what came meanwhile")
     until(lambda: running.ask("SELECT name FROM partners") == ["Systemhaus 2"], 20, "an erased partner")
     until(lambda: running.ask("SELECT partner_id FROM preferences WHERE NOT weekly_mail") == ["P2"], 20, "his choice")
     assert running.stop() == 0
-    assert len({delivery.mail["Message-ID"] for delivery in mailbox.taken}) == 4
+    assert len({delivery.mail["Message-ID"] for delivery in mailbox.taken}) == 6
+    former = mailbox.to("p2@partner.example")[-1]
+    assert former.mail["Message-ID"] == f"<{id_of(bank_details(number=2))}/previous@staffel.example>"
+    assert len(mailbox.to("new@partner.example")) == 2
 
-    last = mailbox.taken[-1].part("plain")
-    token = last.split("/l/")[1].split("?")[0]
+    last = mailbox.to("new@partner.example")[-1].part("plain")
+    token = re.split(r"[?\s]", last.split("/l/")[1])[0]
     assert read_token(running.settings, token) == Invitation("partner", "P2")
     assert "Traceback" not in running.said()
     for private in ("partner.example", "Systemhaus", token):

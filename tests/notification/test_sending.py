@@ -335,7 +335,7 @@ def test_test_clock_that_leaps_or_runs_fast_makes_no_news_old(desk: Desk) -> Non
     clock = open_clock(settings)
     recorded_at = clock.now()
     advance(settings, by=timedelta(days=60))
-    desk.handler = Handler(desk.engine, clock, programme(), settings)
+    desk.handler = Handler(desk.engine, clock, programme(), desk.settings)
     desk.handle([received(partner(), recorded_at)])
     desk.handle([received(tier(), recorded_at)])
     desk.handle([received(week(), recorded_at)])

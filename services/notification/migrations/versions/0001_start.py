@@ -46,6 +46,7 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("event_id", sa.String(64), nullable=False, unique=True),
         sa.Column("partner_id", sa.Text, nullable=False),
+        sa.Column("recipient", sa.Text),
         sa.Column("kind", sa.String(30), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("recorded_at", instant, nullable=False),
@@ -62,6 +63,7 @@ def upgrade() -> None:
     )
     op.create_index("messages_due", "messages", ["state", "wave", "next_try_at", "number"])
     op.create_index("messages_of_partner", "messages", ["partner_id"])
+    _addresses()
     _reachability()
 
 
@@ -91,4 +93,13 @@ def _reachability() -> None:
         sa.Column("fingerprint", sa.String(32), nullable=False),
         sa.Column("status", sa.String(11), nullable=False),
         sa.Column("since", instant, nullable=False),
+    )
+
+
+def _addresses() -> None:
+    op.create_table(
+        "former_addresses",
+        sa.Column("partner_id", sa.Text, primary_key=True),
+        sa.Column("email", sa.Text, primary_key=True),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
     )
