@@ -61,11 +61,8 @@ class Outbox:
 
     def anything_due(self) -> bool:
         """Whether it is worth while to connect to the mail server."""
-        now = self._real.now()
         with self._lock:
-            queries = [self._due(wave, now, 1) for wave in self._waves()]
-        with reading(self._engine).connect() as connection:
-            return any(connection.execute(query).first() is not None for query in queries)
+            return any(self._has_due(wave) for wave in self._waves())
 
     def claim(self) -> Sequence[Row[Any]]:
         """A portion of what is due, now the caller's to ``settle`` or to ``release``. Two mails to the same partner are
@@ -76,7 +73,8 @@ class Outbox:
                 return ()
             rows: Sequence[Row[Any]] = ()
             for wave in self._waves():
-                rows = self._claim(wave, allowed if wave else 1)
+                # Asked first: looking in vain must not cost a turn at writing.
+                rows = self._claim(wave, allowed if wave else 1) if self._has_due(wave) else ()
                 if rows:
                     break
             self._allowance.give_back(allowed - len(rows))
@@ -130,6 +128,10 @@ class Outbox:
         first_queued = select(func.min(messages.c.queued_at)).where(mine, tried)
         found = [connection.execute(query).scalar() for query in (first_due, first_queued)]
         return max((now - moment).total_seconds() if moment and moment < now else 0.0 for moment in found)
+
+    def _has_due(self, wave: bool) -> bool:
+        with reading(self._engine).connect() as connection:
+            return connection.execute(self._due(wave, self._real.now(), 1)).first() is not None
 
     def _claim(self, wave: bool, limit: int) -> Sequence[Row[Any]]:
         now = self._real.now()

@@ -27,8 +27,9 @@ from streams.rules.terms import Programme
 
 TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
 """Partners first: of what comes together, the address and the partner's choice are there before the news."""
-_PATIENCE_SECONDS = 0.02
-"""How long a record may wait for others to be read with it: the alert about a sale is meant to be quick."""
+_PATIENCE_SECONDS, _BUSY_SECONDS = 0.02, 0.1
+"""How long a record may wait for others to be read with it: the alert about a sale is meant to be quick, but while much
+comes in, each commit of the reading would hold up the sending."""
 _MEASURE_SECONDS = 15
 _STILL_SECONDS = 60
 _READING_SECONDS = 10
@@ -52,6 +53,7 @@ class Notification:
             metadata,
             [Subscription(topic, handle.get(topic, handler.events)) for topic in TOPICS],
         )
+        self._busy = False
         self._measured = 0.0
         self._read_at = -math.inf
         self._turned = time.monotonic()
@@ -62,7 +64,8 @@ class Notification:
 
     def step(self) -> None:
         """One turn of reading. Sending goes on beside it."""
-        read = self._reader.step(_PATIENCE_SECONDS)
+        read = self._reader.step(_BUSY_SECONDS if self._busy else _PATIENCE_SECONDS)
+        self._busy = bool(read)
         self._turned = time.monotonic()
         if read:
             self._crew.wake()
