@@ -12,7 +12,7 @@ from services.notification.dsn import read_report
 from services.notification.overview import resend, shown
 from services.notification.tables import bad_addresses, bounces
 from tests.notification.conftest import Desk
-from tests.notification.facts import close, partner, tier, week
+from tests.notification.facts import bank_details, close, partner, tier, week
 from tests.notification.mailbox import Mailbox
 from tests.notification.reports import report
 
@@ -164,3 +164,17 @@ def test_what_another_server_said_is_no_longer_than_the_column(sent: Desk) -> No
 )
 def test_addresses_are_masked(address: str, shown_as: str) -> None:
     assert masked(address) == shown_as
+
+
+def test_a_report_about_an_address_of_before_sends_nothing_there_again_and_spoils_nothing(
+    desk: Desk, mailbox: Mailbox
+) -> None:
+    desk.told(partner())
+    desk.told(partner(email="new@partner.example"), bank_details())
+    desk.send()
+    assert len(mailbox.to("p1@partner.example")) == 1
+    about = f"<{id_of(bank_details())}/previous@staffel.example>"
+    assert note(desk, report(about=about)).result is Result.OLD_ADDRESS
+    assert desk.send() == 0
+    desk.told(close())
+    assert desk.send() == 1
