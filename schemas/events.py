@@ -289,6 +289,24 @@ class BankDetailsChanged(Event, frozen=True, gc=False):
     occurred_at: datetime
 
 
+class PreferenceSource(StrEnum):
+    """Where a partner made his choice."""
+
+    MAIL = "mail"
+    """By what his mail program shows beside the weekly mail, or by the link in it."""
+    PORTAL = "portal"
+    UNKNOWN = "UNKNOWN"
+
+
+class PreferencesChanged(Event, frozen=True, gc=False):
+    """A partner chose which optional mails he wants. What concerns his money is not optional."""
+
+    partner_id: str
+    weekly_mail: bool
+    source: PreferenceSource
+    occurred_at: datetime
+
+
 class Position(Event, frozen=True, gc=False):
     """How far a partition's state has come in one of its sources. Internal to the stream."""
 

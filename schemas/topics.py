@@ -63,6 +63,15 @@ QUARTER_CLOSES = Topic(
 )
 PAYOUTS = Topic("payouts", "partner id", (e.PayoutStatusChanged,), "payout", ("notification", "portal"), _KEEP)
 BANK_DETAILS = Topic("bank-details", "partner id", (e.BankDetailsChanged,), "payout", ("notification",), _KEEP)
+PREFERENCES = Topic(
+    # The portal reads back what it wrote: its database may be made anew from the topics.
+    "preferences",
+    "partner id",
+    (e.PreferencesChanged,),
+    "portal",
+    ("notification", "portal"),
+    _STATE,
+)
 DEAD_LETTERS = Topic(
     "sales-dead-letters",
     "as received",
@@ -84,5 +93,6 @@ TOPICS = (
     QUARTER_CLOSES,
     PAYOUTS,
     BANK_DETAILS,
+    PREFERENCES,
     DEAD_LETTERS,
 )

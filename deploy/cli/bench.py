@@ -50,3 +50,34 @@ def stream(
         ("", f"of {wait.tier_changes:,} at {wait.per_second:,} sales a second"),
     ]
     print("\n".join(f"{output.paint(name.ljust(22), 'bold')} {value}" for name, value in rows))
+
+
+@bench.command("mail", epilog=ending("./staffel bench mail", "./staffel bench mail --messages 5000 --seconds 10"))
+def mail(
+    messages: Annotated[int, typer.Option(min=10, help="Partners who get a weekly mail.")] = 100_000,
+    sales_rate: Annotated[int, typer.Option(min=10, help="Sales a second, one in ten of which causes an alert.")] = 500,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they are sent.")] = 30,
+    port_base: PortBase = 18200,
+    as_json: JsonFlag = False,
+) -> None:
+    """Time the alert about a new tier at a steady rate of sales, then send everybody his weekly mail.
+
+    The mail server is real, in a process of its own, takes every mail and keeps none. It, broker, worker and
+    notification share this machine; a machine of its own for each would show higher figures.
+    """
+    from deploy.bench.mail import run
+
+    found = run(messages, sales_rate, seconds, port_base, lambda line: None if as_json else output.note(line))
+    if as_json:
+        output.print_json({**found._asdict(), "alerts": found.alerts._asdict(), "wave": found.wave._asdict()})
+        return
+    alerts, wave = found.alerts, found.wave
+    rows = [
+        ("sale to alert taken", f"{alerts.p50_ms} ms median, {alerts.p99_ms} ms at the 99th percentile,"),
+        ("", f"{alerts.slowest_ms} ms at most, of {alerts.alerts:,} at {alerts.sales_per_second:,} sales a second"),
+        ("weekly mails", f"{wave.mails:,} in {wave.seconds:,} s over {found.senders} connections"),
+        ("a second", f"{wave.per_second:,}"),
+        ("sent twice", f"{wave.sent_twice}"),
+        ("memory", f"{wave.memory_begin_mb} MB before, {wave.memory_peak_mb} at most, {wave.memory_end_mb} after"),
+    ]
+    print("\n".join(f"{output.paint(name.ljust(22), 'bold')} {value}" for name, value in rows))

@@ -78,7 +78,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
     "Mail": {
-        "messages": Row("deploy.cli.messages", "The mails to partners: samples of all, in every language"),
+        "messages": Row("deploy.cli.messages", "The mails to partners: which, why not, once more; samples of all"),
     },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}

@@ -66,7 +66,7 @@ def _write(out: Path, sample: Sample, language: str, programme: Programme, mail_
         return
     (out / f"{name}.html").write_text(message.html, "utf-8")
     mail = Envelope(parse_sender(mail_from)).seal(
-        message, event_id=id_of(sample.event), recipient="partner@partner.example", at=as_of(sample.event)
+        message, message_id=id_of(sample.event), recipient="partner@partner.example", at=as_of(sample.event)
     )
     (out / f"{name}.eml").write_bytes(mail)
 

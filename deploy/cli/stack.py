@@ -316,11 +316,41 @@ def worker(loaded: Loaded) -> None:
     _run_module("worker", loaded)
 
 
-@app.command(epilog=ending("./staffel notification", exits=_PROCESS_EXITS))
+@app.command(
+    epilog=ending("./staffel notification", "./staffel notification --dry-run --out /tmp/mails", exits=_PROCESS_EXITS)
+)
 @takes_settings()
-def notification(loaded: Loaded) -> None:
+def notification(
+    loaded: Loaded,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing: write the mails that wait to be sent as files, and end.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for these files [default: DATA/dry-run].")
+    ] = None,
+) -> None:
     """Run the service that mails partners, until SIGTERM or Ctrl-C."""
-    _run_module("notification", loaded)
+    if dry_run:
+        _rehearse_mails(loaded, out or loaded.settings.data / "dry-run")
+    elif out is not None:
+        raise UsageError("--out says where a dry run writes to", "add --dry-run")
+    else:
+        _run_module("notification", loaded)
+
+
+def _rehearse_mails(loaded: Loaded, folder: Path) -> None:
+    from deploy.runtime.clock import open_clock
+    from deploy.runtime.programme import read_programme
+    from services.notification.overview import database
+    from services.notification.rehearsal import rehearse
+    from streams.rules.terms import parse
+
+    programme = read_programme(loaded.settings, parse)
+    with database(loaded.settings) as engine:
+        done = rehearse(engine, loaded.settings, open_clock(loaded.settings), programme, folder)
+    print(f"{done.written} mail{'' if done.written == 1 else 's'} written to {folder}; nothing was sent")
+    if done.unmailable:
+        output.note(f"{done.unmailable} messages can't become a mail: no address that mail can be sent to")
 
 
 @app.command(epilog=ending("./staffel payout", exits=_PROCESS_EXITS))

@@ -71,6 +71,14 @@ class Settings:
     replication: int = setting(1, "Replicas of each topic; 3 in production")
     single_node: bool = setting(True, "Accept a broker without replicas; say false in production")
     mail_from: str = setting("Partner Programme <partner@staffel.example>", "Sender of the mails")
+    bounce_address: str = setting("", "Mailbox that undeliverable mail returns to, e.g. bounces@vendor.example")
+    mail_senders: int = setting(4, "Connections to the mail server at a time")
+    mail_per_minute: int = setting(0, "Mails a minute at most (0: as fast as the server takes them)")
+    tier_mail_wait_seconds: int = setting(
+        60, "After a tier alert, collect a partner's further ones so long into one mail, in programme time"
+    )
+    quiet_hours: str = setting("", "Hours without weekly mails, programme time, e.g. 20-7")
+    weekly_spread_minutes: int = setting(0, "Spread the weekly mails over so many minutes, programme time")
     near_units: int = setting(3, "How few missing units make the next tier near, so that its partner is told; 0: never")
     near_weeks: int = setting(4, "How many weeks before the end of a quarter that begins")
     debtor_name: str = setting("Staffel Hardware GmbH", "Account holder in payment files")

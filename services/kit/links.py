@@ -41,5 +41,25 @@ def read_token(settings: Settings, token: str) -> Invitation:
     return Invitation(str(audience), str(partner_id))
 
 
-def _signer(settings: Settings) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(secret(settings, "link_secret"), salt="staffel.personal-link.v1")
+def unsubscribe_link(settings: Settings, partner_id: str) -> str:
+    """The address at which a partner turns his weekly mail off: good for that alone, and for a year."""
+    token = _signer(settings, _WEEKLY_MAIL).dumps(partner_id)
+    return f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
+
+
+def read_unsubscribe_token(settings: Settings, token: str) -> str:
+    """The id of the partner whom such an address was sent to. Raises LinkExpired or LinkInvalid."""
+    try:
+        return str(_signer(settings, _WEEKLY_MAIL).loads(token, max_age=_UNSUBSCRIBE_SECONDS))
+    except SignatureExpired:
+        raise LinkExpired("this link has expired") from None
+    except (BadSignature, ValueError, TypeError):
+        raise LinkInvalid("this is not a link of ours") from None
+
+
+_PERSONAL, _WEEKLY_MAIL = "staffel.personal-link.v1", "staffel.weekly-mail.v1"
+_UNSUBSCRIBE_SECONDS = 366 * 86_400
+
+
+def _signer(settings: Settings, salt: str = _PERSONAL) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(secret(settings, "link_secret"), salt=salt)

@@ -11,7 +11,7 @@ import io
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -58,8 +58,7 @@ class Speech:
 
     def amount(self, minor: int, currency: str) -> str:
         """An amount of minor units, as written in the reader's country."""
-        amount = Decimal(minor).scaleb(-get_currency_precision(currency))
-        return format_currency(amount, currency, locale=self.locale).replace("-", "\N{MINUS SIGN}")
+        return _amount(minor, currency, self.locale)
 
     def date(self, day: date) -> str:
         return format_date(day, "long", self.locale)
@@ -68,6 +67,13 @@ class Speech:
         """Date and time of day, in the programme's time zone."""
         local = instant.astimezone(self.zone)
         return f"{self.date(local.date())}, {format_time(local, 'short', locale=self.locale)}"
+
+
+@lru_cache(10_000)
+def _amount(minor: int, currency: str, locale: Locale) -> str:
+    # Kept: it takes as long as all of a mail's HTML, and a programme knows few amounts.
+    amount = Decimal(minor).scaleb(-get_currency_precision(currency))
+    return format_currency(amount, currency, locale=locale).replace("-", "\N{MINUS SIGN}")
 
 
 @cache

@@ -56,10 +56,11 @@ class Envelope:
         self._domain = sender.domain
         self._from = formataddr((sender.display_name, sender.addr_spec))
 
-    def seal(self, message: Message, *, event_id: str, recipient: str, at: datetime) -> bytes:
-        """The mail as it goes over the wire. Its id follows from the event's: a repeated mail is recognisably the same.
+    def seal(self, message: Message, *, message_id: str, recipient: str, at: datetime, unsubscribe: str = "") -> bytes:
+        """The mail as it goes over the wire. Its id is the caller's: a repeated mail is recognisably the same.
 
         ``recipient`` must be ``mailable``. The partner's name stands in the body alone, where it is nothing but a name.
+        ``unsubscribe`` is an address that turns such mails off when it is posted to (RFC 8058).
         """
         lines = [
             _header("From", self._from),
@@ -67,18 +68,28 @@ class Envelope:
             _header("Reply-To", self._from),
             _header("Subject", Header(message.subject, "utf-8", header_name="Subject").encode(linesep="")),
             _header("Date", format_datetime(at)),
-            _header("Message-ID", f"<{event_id}@{self._domain}>"),
+            _header("Message-ID", f"<{message_id}@{self._domain}>"),
             _header("Auto-Submitted", "auto-generated"),
+            *_one_click(unsubscribe),
             _header("Content-Language", message.language),
             _header("MIME-Version", "1.0"),
-            _header("Content-Type", f'multipart/alternative; boundary="{event_id}"'),
+            _header("Content-Type", f'multipart/alternative; boundary="{message_id}"'),
             "",
-            *_part(event_id, "plain", message.text),
-            *_part(event_id, "html", message.html),
-            f"--{event_id}--",
+            *_part(message_id, "plain", message.text),
+            *_part(message_id, "html", message.html),
+            f"--{message_id}--",
             "",
         ]
         return "\r\n".join(lines).encode("ascii")
+
+
+def _one_click(address: str) -> list[str]:
+    if not address:
+        return []
+    return [
+        _header("List-Unsubscribe", f"<{address}>"),
+        _header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    ]
 
 
 def _header(name: str, value: str) -> str:

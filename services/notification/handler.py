@@ -4,48 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, update
 
 from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.settings import Settings
-from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner
+from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner, PreferencesChanged
 from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
 from services.notification import former, metrics
+from services.notification.addresses import Addresses
 from services.notification.calls import Call, Near, calls, predecessor
+from services.notification.digest import collect
 from services.notification.former import Change, Former
 from services.notification.messages import Kind, Told, dump
-from services.notification.tables import State, messages, partners
+from services.notification.pace import parse_quiet_hours, weekly_due
+from services.notification.reach import UNSUBSCRIBED, Reach, Verdict, known
+from services.notification.tables import State, bad_addresses, messages, partners, preferences
 from streams.rules.terms import Programme
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 _UNSENT = (State.WAITING, State.PENDING, State.FAILED)
-_STANDINGS = (Kind.WEEKLY, Kind.THRESHOLD_NEAR)
-"""Mails that whoever is no partner any more need not get."""
-
-
-class Verdict(NamedTuple):
-    """What is to become of a message, and why if nothing."""
-
-    state: State
-    reason: str | None = None
 
 
 class Handler:
     """What the service does with what it reads."""
 
     def __init__(self, engine: Engine, clock: Clock, programme: Programme, settings: Settings) -> None:
-        self._engine, self._clock, self._programme = engine, clock, programme
+        self._engine, self._clock, self._programme, self._settings = engine, clock, programme, settings
+        self._addresses = Addresses(settings)
+        self._reach = Reach(clock, programme, self._addresses)
+        self._quiet = parse_quiet_hours(settings.quiet_hours)
         self._near = Near(settings.near_units, settings.near_weeks)
         self._real = RealClock()
 
     def partners(self, batch: Batch) -> None:
         """Remember names and addresses, forget who is to be forgotten, let go what waited for an address."""
         latest = {record.key: record.event for record in batch.received}
-        before = _known(batch.connection, latest)
+        before = known(batch.connection, latest)
         rows = [_partner_row(key, event) for key, event in latest.items() if isinstance(event, Partner)]
         erased = [key for key, event in latest.items() if event is None]
         if rows:
@@ -62,21 +60,46 @@ class Handler:
             if row["email"] and (row["partner_id"] not in before or before[row["partner_id"]].email != row["email"])
         ]
         if readdressed:
+            self._give_another_chance(batch.connection, [row for row in rows if row["partner_id"] in readdressed])
             self._release(batch.connection, readdressed)
+
+    def preferences(self, batch: Batch) -> None:
+        """Remember who wants the weekly mail; who does not gets none that has not gone out yet."""
+        latest = {record.key: record.event for record in batch.received}
+        rows = [
+            {"partner_id": key, "weekly_mail": event.weekly_mail, "changed_at": event.occurred_at}
+            for key, event in latest.items()
+            if isinstance(event, PreferencesChanged)
+        ]
+        if not rows:
+            return
+        statement = upsert(preferences, self._engine)
+        columns = {name: statement.excluded[name] for name in ("weekly_mail", "changed_at")}
+        batch.connection.execute(statement.on_conflict_do_update(index_elements=["partner_id"], set_=columns), rows)
+        batch.connection.execute(
+            update(messages)
+            .where(
+                messages.c.partner_id.in_([row["partner_id"] for row in rows if not row["weekly_mail"]]),
+                messages.c.kind == Kind.WEEKLY,
+                messages.c.state.in_([State.WAITING, State.PENDING]),
+                messages.c.claimed_by.is_(None),
+            )
+            .values(state=State.EXPIRED, last_error=UNSUBSCRIBED)
+        )
 
     def events(self, batch: Batch) -> None:
         """Note the mails that these events call for."""
         told = [(record, record.event) for record in batch.received if isinstance(record.event, Told)]
-        known = _known(batch.connection, {event.partner_id for _, event in told})
+        partner_of = known(batch.connection, {event.partner_id for _, event in told})
         noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
         news = {event.partner_id for _, event in told if _is_news_of_details(event)}
         left = former.addresses(batch.connection, news) if news else {}
-        rows = []
+        rows: list[dict[str, Any]] = []
         for record, event in told:
             earlier = noted.get(predecessor(event) or "")
             for call in calls(event, record.event_id, earlier, self._near, self._programme.zone):
                 noted.setdefault(call.id, call)
-                rows.append(self._row(call, event.partner_id, record, known.get(event.partner_id)))
+                rows.append(self._row(call, event.partner_id, record, partner_of.get(event.partner_id)))
             if _is_news_of_details(event):
                 rows += self._notices(event, record, left.get(event.partner_id, []))
         self._note(batch.connection, rows)
@@ -104,7 +127,7 @@ class Handler:
         recipient: str | None = None,
     ) -> dict[str, Any]:
         now = self._real.now()
-        verdict = Verdict(State.PENDING) if recipient else self._judge(call.kind, record.recorded_at, partner)
+        verdict = Verdict(State.PENDING) if recipient else self._reach.judge(call.kind, record.recorded_at, partner)
         return {
             "event_id": call.id,
             "partner_id": partner_id,
@@ -113,23 +136,36 @@ class Handler:
             "event": call.event,
             "recorded_at": record.recorded_at,
             "queued_at": now,
-            "next_try_at": now,
+            "next_try_at": self._due(call.kind, partner_id, now),
             "state": verdict.state.value,
             "attempts": 0,
             "last_error": verdict.reason,
+            "wave": call.kind.of_the_wave,
+            "edition": 0,
         }
 
     def _note(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
+        wait = timedelta(seconds=self._settings.tier_mail_wait_seconds / self._clock.rate)
+        collect(connection, rows, wait, self._real.now())
         # What the database answers was added: what was told before is neither told nor counted again.
         statement = upsert(messages, self._engine).on_conflict_do_nothing()
         added = connection.execute(statement.returning(messages.c.kind, messages.c.state), rows)
         for kind, state in added:
-            _count(Kind(kind), State(state))
+            _count(kind, state)
+
+    def _give_another_chance(self, connection: Connection, rows: Collection[dict[str, Any]]) -> None:
+        """Another address says nothing of the one that was bad; the same one in other letters does."""
+        connection.execute(
+            delete(bad_addresses).where(
+                bad_addresses.c.partner_id == bindparam("of"), bad_addresses.c.fingerprint != bindparam("new")
+            ),
+            [{"of": row["partner_id"], "new": self._addresses.fingerprint(row["email"])} for row in rows],
+        )
 
     def _release(self, connection: Connection, partner_ids: Collection[str]) -> None:
-        known = _known(connection, partner_ids)
+        partner_of = known(connection, partner_ids)
         held = connection.execute(
             select(messages.c.number, messages.c.partner_id, messages.c.kind, messages.c.recorded_at).where(
                 messages.c.partner_id.in_(partner_ids),
@@ -139,9 +175,9 @@ class Handler:
         ).all()
         changes = []
         for row in held:
-            verdict = self._judge(Kind(row.kind), row.recorded_at, known[row.partner_id])
+            verdict = self._reach.judge(Kind(row.kind), row.recorded_at, partner_of[row.partner_id])
             changes.append({"of": row.number, "to": verdict.state.value, "why": verdict.reason, "at": self._real.now()})
-            _count(Kind(row.kind), verdict.state)
+            _count(row.kind, verdict.state)
         if changes:
             connection.execute(
                 update(messages)
@@ -151,20 +187,19 @@ class Handler:
                     last_error=bindparam("why"),
                     next_try_at=bindparam("at", type_=messages.c.next_try_at.type),
                     attempts=0,
+                    claimed_by=None,
                 ),
                 changes,
             )
 
-    def _judge(self, kind: Kind, recorded_at: datetime, partner: Row[Any] | None) -> Verdict:
-        # Aged by real time: a test clock that runs fast or jumps makes no mail stale, a week's outage does.
-        if kind.fresh_for is not None and recorded_at < self._clock.at(self._real.now() - kind.fresh_for):
-            return Verdict(State.EXPIRED, f"older than {kind.fresh_for.days} days")
-        if partner is None or not partner.email:
-            return Verdict(State.WAITING)
-        today = self._clock.now().astimezone(self._programme.zone).date()
-        if kind in _STANDINGS and partner.left_on is not None and partner.left_on <= today:
-            return Verdict(State.EXPIRED, "no longer a partner")
-        return Verdict(State.PENDING)
+    def _due(self, kind: Kind, partner_id: str, now: datetime) -> datetime:
+        """When a message that came in now is due, in real time."""
+        if not kind.of_the_wave:
+            return now
+        local = self._clock.now().astimezone(self._programme.zone)
+        due = weekly_due(partner_id, local, self._settings.weekly_spread_minutes, self._quiet)
+        # Two moments of one zone would be compared by what clocks on the wall show.
+        return now + (due.astimezone(UTC) - local.astimezone(UTC)) / self._clock.rate
 
 
 def _is_news_of_details(event: Told) -> bool:
@@ -172,11 +207,6 @@ def _is_news_of_details(event: Told) -> bool:
         BankDetailsChange.ENTERED,
         BankDetailsChange.CHANGED,
     )
-
-
-def _known(connection: Connection, partner_ids: Collection[str]) -> dict[str, Row[Any]]:
-    rows = connection.execute(select(partners).where(partners.c.partner_id.in_(partner_ids)))
-    return {row.partner_id: row for row in rows}
 
 
 def _noted(connection: Connection, ids: Collection[str]) -> dict[str, Call]:
@@ -209,7 +239,8 @@ def _one_line(text: str) -> str:
 
 
 def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
-    connection.execute(delete(partners).where(partners.c.partner_id.in_(partner_ids)))
+    for table in (partners, preferences, bad_addresses):
+        connection.execute(delete(table).where(table.c.partner_id.in_(partner_ids)))
     former.forget(connection, partner_ids)
     connection.execute(update(messages).where(messages.c.partner_id.in_(partner_ids)).values(recipient=None))
     connection.execute(
@@ -219,6 +250,7 @@ def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     )
 
 
-def _count(kind: Kind, state: State) -> None:
-    if state in (State.WAITING, State.EXPIRED):
-        metrics.count(kind, "waiting" if state is State.WAITING else "expired")
+def _count(kind: str, state: str) -> None:
+    result = {State.WAITING: "waiting", State.EXPIRED: "expired", State.SUPERSEDED: "superseded"}.get(State(state))
+    if result is not None:
+        metrics.count(kind, result)

@@ -62,6 +62,10 @@ class Frame(NamedTuple):
     colon: str
     """What stands between a label and its value: not every language writes ``:`` right behind the word."""
     footer: tuple[str, ...]
+    leave_note: str
+    leave_label: str
+    leave: str = ""
+    """Where mails like this one are turned off; empty if they can't be."""
 
 
 def ladder(voice: Voice, terms: Terms, units: int) -> tuple[Step, ...]:

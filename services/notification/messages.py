@@ -43,6 +43,11 @@ class Kind(StrEnum):
     RETURNED = "returned"
 
     @property
+    def of_the_wave(self) -> bool:
+        """Whether it goes to everybody at once, so that everything else goes before it."""
+        return self is Kind.WEEKLY
+
+    @property
     def fresh_for(self) -> timedelta | None:
         """How long after its event the mail is still worth sending; None: however late, for it is about his money."""
         return _FRESH.get(self)
@@ -87,13 +92,18 @@ def dump(event: Told) -> str:
     return msgspec.json.encode(event).decode()
 
 
-def compose(kind: Kind, event: str, addressee: Addressee, programme: Programme, link: Link) -> Message:
-    """Write the mail of this kind about a dumped event, in the partner's language."""
+def compose(
+    kind: Kind, event: str, addressee: Addressee, programme: Programme, link: Link, unsubscribe: str = ""
+) -> Message:
+    """Write the mail of this kind about a dumped event, in the partner's language.
+
+    ``unsubscribe`` is the address at which he turns such mails off, if he may.
+    """
     event_type, write = _LETTERS[kind]
     fact = msgspec.json.decode(event, type=event_type)
     voice = voice_for(addressee.language, addressee.country, programme.zone)
     letter = write(fact, voice, programme)
-    frame = _frame(kind, fact, addressee, voice, programme, link)
+    frame = _frame(kind, fact, addressee, voice, programme, link)._replace(leave=unsubscribe)
     return Message(letter.subject, as_text(letter, frame), as_html(letter, frame), frame.language)
 
 
@@ -141,6 +151,8 @@ def _frame(kind: Kind, fact: Told, addressee: Addressee, voice: Voice, programme
                 programme=programme.name,
             ),
         ),
+        leave_note=voice.say("You can turn this weekly mail off, and on again, on your page."),
+        leave_label=voice.say("Turn it off"),
     )
 
 

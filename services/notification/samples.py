@@ -41,7 +41,8 @@ def write(sample: Sample, language: str, programme: Programme) -> Message:
     """The mail in one language."""
     addressee = Addressee("P-1001", "Keller & Sohn", language, COUNTRIES[language])
     link = Link("https://partner.example/l/sample", 14 * 24, as_of(sample.event) + timedelta(days=14))
-    return compose(sample.kind, dump(sample.event), addressee, programme, link)
+    leave = "https://partner.example/unsubscribe/sample" if sample.kind is Kind.WEEKLY else ""
+    return compose(sample.kind, dump(sample.event), addressee, programme, link, leave)
 
 
 def _tier(from_tier: int, to_tier: int, units: int, rate: int, above: tuple[int | None, int, int]) -> TierChanged:

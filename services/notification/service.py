@@ -8,17 +8,28 @@ import time
 from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
+from schemas.topics import (
+    BANK_DETAILS,
+    PARTNERS,
+    PAYOUTS,
+    PREFERENCES,
+    QUARTER_CLOSES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+)
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.process import Process
+from services.notification.crew import Crew
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
-from services.notification.sender import Sender
 from services.notification.tables import metadata
 from streams.rules.terms import Programme
 
-TOPICS = (PARTNERS, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
-"""Partners first: of what comes together, the address is there before the news."""
+TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
+"""Partners first: of what comes together, the address and the partner's choice are there before the news."""
+_PATIENCE_SECONDS, _BUSY_SECONDS = 0.02, 0.1
+"""How long a record may wait for others to be read with it: the alert about a sale is meant to be quick, but while much
+comes in, each commit of the reading would hold up the sending."""
 _MEASURE_SECONDS = 15
 _STILL_SECONDS = 60
 _READING_SECONDS = 10
@@ -28,18 +39,19 @@ class Notification:
     """Call ``step`` in a loop, then ``close``."""
 
     def __init__(self, process: Process, engine: Engine, programme: Programme) -> None:
-        self._settings, self._log, self._stopping = process.settings, process.log, process.stopping
+        self._settings, self._log = process.settings, process.log
         self._engine = engine
         self._outgoing = open_for_sending(process.settings.notification_db_url)
-        self._sender = Sender(self._outgoing, process.settings, process.clock, programme)
+        self._crew = Crew(self._outgoing, process.settings, process.clock, programme)
         handler = Handler(engine, process.clock, programme, process.settings)
+        handle = {PARTNERS: handler.partners, PREFERENCES: handler.preferences}
         self._reader = Reader(
             process.settings,
             process.clock,
             process.codec,
             engine,
             metadata,
-            [Subscription(topic, handler.partners if topic is PARTNERS else handler.events) for topic in TOPICS],
+            [Subscription(topic, handle.get(topic, handler.events)) for topic in TOPICS],
         )
         self._busy = False
         self._measured = 0.0
@@ -47,22 +59,26 @@ class Notification:
         self._turned = time.monotonic()
         process.probes.check("topics", self._behind)
         process.probes.check("loop", self._standing_still)
-        process.probes.check("mail server", lambda: self._sender.problem)
+        process.probes.check("mail server", lambda: self._crew.problem)
+        self._crew.start()
 
     def step(self) -> None:
-        """One turn. Waits for records only while there is nothing to send."""
-        read = self._reader.step(timeout=0.01 if self._busy else 0.2)
-        sent = self._sender.step(stopping=self._stopping)
-        self._busy = bool(read or sent)
+        """One turn of reading. Sending goes on beside it."""
+        read = self._reader.step(_BUSY_SECONDS if self._busy else _PATIENCE_SECONDS)
+        self._busy = bool(read)
         self._turned = time.monotonic()
         if read:
+            self._crew.wake()
             self._read_at = self._turned
+        if self._crew.failure is not None:
+            raise self._crew.failure
         if self._turned - self._measured > _MEASURE_SECONDS:
             self._measure()
             self._measured = time.monotonic()
 
     def close(self) -> None:
         """Let go of everything."""
+        self._crew.stop()
         self._reader.close()
         self._outgoing.dispose()
         self._engine.dispose()
@@ -76,7 +92,7 @@ class Notification:
         return f"standing still for {seconds:.0f} s" if seconds > _STILL_SECONDS else None
 
     def _measure(self) -> None:
-        self._sender.measure()
+        self._crew.measure()
         try:
             measure_lag(self._reader, self._settings)
         except KafkaException as error:

@@ -60,6 +60,8 @@ class Session:
 
     def __init__(self, server: MailServer) -> None:
         """Connect and log in. Raises ServerAway."""
+        self.sent = 0
+        """How many messages the server has taken over this connection."""
         try:
             self._smtp = _connect(server)
         except (smtplib.SMTPException, OSError) as error:
@@ -69,6 +71,13 @@ class Session:
     def open(self) -> bool:
         """Whether the connection still stands."""
         return self._smtp.sock is not None
+
+    def answers(self) -> bool:
+        """Whether there is still somebody at the other end. Worth asking after a rest: servers hang up on the idle."""
+        try:
+            return self.open and self._smtp.noop()[0] == 250
+        except (smtplib.SMTPException, OSError):
+            return False
 
     def send(self, sender: str, recipient: str, message: bytes) -> None:
         """Hand over one message; returning means that the server has it. Raises Refused or ServerAway."""
@@ -82,7 +91,9 @@ class Session:
         except smtplib.SMTPResponseException as error:
             raise Refused(_plain(error), final=error.smtp_code >= 500) from error
         except (smtplib.SMTPException, OSError) as error:
+            self._smtp.close()  # what would come next on it is the answer to something else
             raise Refused(_plain(error), lost=True) from error  # it may be this message that breaks it
+        self.sent += 1
 
     def close(self) -> None:
         """Say goodbye, if anybody still listens."""
@@ -118,13 +129,14 @@ def _connect(server: MailServer) -> smtplib.SMTP:
 def _plain(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         return _plain_answer(error.smtp_code, error.smtp_error)
-    return _without_addresses(str(error) or type(error).__name__)
+    return without_addresses(str(error) or type(error).__name__)
 
 
 def _plain_answer(code: int, answer: bytes | str) -> str:
     text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-    return _without_addresses(f"{code} {text}")
+    return without_addresses(f"{code} {text}")
 
 
-def _without_addresses(text: str) -> str:
+def without_addresses(text: str) -> str:
+    """What a mail server said, on one line and without the addresses in it."""
     return _ADDRESS.sub("[address]", " ".join(text.replace("\x00", " ").split()))[:300]

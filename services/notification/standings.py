@@ -27,6 +27,7 @@ def tier_up(event: TierChanged, voice: Voice, programme: Programme) -> Letter:
                 before=voice.money(event.rebate_before_minor, event.currency),
                 after=voice.money(event.rebate_after_minor, event.currency),
             ),
+            *_at_once(event, voice, programme),
             _way_on(event, voice),
             *_still_provisional(event, voice),
         ),
@@ -154,6 +155,14 @@ def _way_on(event: TierChanged | WeeklySummary, voice: Voice) -> str:
         threshold=voice.number(event.next_threshold),
         gain=voice.money(event.gain_minor, event.currency),
     )
+
+
+def _at_once(event: TierChanged, voice: Voice, programme: Programme) -> tuple[str, ...]:
+    tiers = programme.terms_for(Quarter.parse(event.quarter)).tiers
+    passed = sum(event.from_tier < tier.units <= event.to_tier for tier in tiers)
+    if passed < 2:
+        return ()
+    return (voice.say("You have passed {number} tiers since you last heard from us.", number=voice.number(passed)),)
 
 
 def _still_provisional(event: TierChanged, voice: Voice) -> tuple[str, ...]:

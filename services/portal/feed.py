@@ -1,4 +1,4 @@
-"""The thread that reads the topics into the read model, beside the web server."""
+"""The thread that reads the topics into the read model, beside the web server, and tells what partners chose."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from schemas.codec import Codec
 from services.kit.consumer import Reader, measure_lag
 from services.portal.live import Changes
 from services.portal.metrics import PROJECTED
+from services.portal.preferences import Relay
 from services.portal.projector import subscriptions
 from services.portal.tables import metadata
 
@@ -30,6 +31,7 @@ class Feed:
         self._settings, self._changes = settings, changes
         self._touched: set[str] = set()
         self._reader = Reader(settings, clock, codec, engine, metadata, subscriptions(self._note))
+        self._relay = Relay(settings, codec, engine, clock)
         self._stopping = threading.Event()
         self._was_caught_up = False
         self.failure: Exception | None = None
@@ -64,6 +66,7 @@ class Feed:
         try:
             while not self._stopping.is_set():
                 self._reader.step(timeout=0.1)
+                self._relay.step()
                 self._was_caught_up = self._was_caught_up or self._reader.caught_up
                 if self._touched:
                     self._changes.publish(self._touched)

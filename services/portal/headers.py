@@ -18,7 +18,7 @@ _ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _HSTS = "max-age=31536000"
-_NAMES = {"/": "partner", "/programme": "programme", "/logout": "logout"}
+_NAMES = {"/": "partner", "/programme": "programme", "/logout": "logout", "/weekly-mail": "weekly-mail"}
 
 
 class Guarded:
@@ -53,6 +53,8 @@ def page_name(path: str) -> str:
         return "link"
     if path.startswith("/statements/"):
         return "statement"
+    if path.startswith("/unsubscribe/"):
+        return "unsubscribe"
     if path.startswith("/static/"):
         return "static"
     if path.endswith("/events"):

@@ -25,7 +25,7 @@ from schemas.events import (
 from schemas.values import Quarter
 from services.kit.consumer import Batch, Received, Subscription
 from services.kit.database import upsert
-from services.portal import tables
+from services.portal import preferences, tables
 
 Row = dict[str, Any]
 Touched = Callable[[Iterable[str]], None]
@@ -62,6 +62,7 @@ def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
         Subscription(topics.TIER_CHANGES, added(tables.tier_changes, tier_change_row)),
         Subscription(topics.QUARTER_CLOSES, added(tables.closes, close_row)),
         Subscription(topics.PAYOUTS, added(tables.payouts, payout_row)),
+        Subscription(topics.PREFERENCES, preferences.project),
     )
 
 

@@ -13,6 +13,7 @@ from deploy.runtime.settings import Settings
 from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.database import open_engine, reading
+from services.portal.preferences import wants_weekly_mail
 from services.portal.tables import MIGRATIONS, closes, partners, payouts, sale_lines, tallies
 from streams.rules.calendar import phase_at
 from streams.rules.explain import Line
@@ -126,6 +127,10 @@ class PartnerRows:
         """Where the money of each of his quarter's closes is now, by revision."""
         query = self._of_quarter(payouts, quarter).order_by(payouts.c.revision, payouts.c.sequence)
         return list({row.revision: row for row in self._connection.execute(query)}.values())
+
+    def weekly_mail(self) -> bool:
+        """Whether he gets the weekly mail."""
+        return wants_weekly_mail(self._connection, self._partner_id)
 
     def _of_quarter(self, table: Table, quarter: Quarter) -> Select[Any]:
         return self._own(table).where(table.c.programme_id == self._programme_id, table.c.quarter == str(quarter))

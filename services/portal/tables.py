@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import JSON, BigInteger, Column, Date, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, MetaData, String, Table, Text
 
 from services.kit.consumer import consumer_tables
 from services.kit.database import Instant
@@ -147,4 +147,24 @@ sessions = Table(
     Column("opened_at", Instant, nullable=False),
     Column("used_at", Instant, nullable=False),
     Index("sessions_by_age", "opened_at"),
+)
+
+# What partners chose; who is not here gets every mail. Of the topic and of what is still to be told, the later.
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("weekly_mail", Boolean, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+
+# Events to be sent, in this order.
+preference_outbox = Table(
+    "preference_outbox",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("event", Text, nullable=False),  # as JSON
+    Column("created_at", Instant, nullable=False),
+    Column("sent_at", Instant),
+    Index("preference_outbox_unsent", "sent_at", "id"),
 )

@@ -74,6 +74,7 @@ class PartnerPage:
     sales_by_status: Mapping[str, int]
     sales: SalesPage
     days: Sequence[tuple[date, int]]
+    weekly_mail: bool
     closes: Sequence[Row[Any]]
     payouts: Sequence[Row[Any]]
     statements: Sequence[Card]
@@ -202,6 +203,7 @@ def partner_page(
         closes=rows.closes(quarter),
         payouts=rows.payouts(quarter),
         statements=[card for card in statements if str(quarter) in card.quarters],
+        weekly_mail=rows.weekly_mail(),
     )
 
 

@@ -21,13 +21,15 @@ from starlette.types import ASGIApp
 
 from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.settings import Settings
-from services.kit.links import LinkExpired, LinkInvalid, read_token
+from schemas.events import PreferenceSource
+from services.kit.links import LinkExpired, LinkInvalid, read_token, read_unsubscribe_token
 from services.kit.statements import Form, Shelf
 from services.portal.auth import LIFETIME, PARTNER, STAFF, Cookies, Forms, Sessions, Visitor, new_id
 from services.portal.headers import Guarded
 from services.portal.live import EVERYBODY, Changes, Fragments, stream
 from services.portal.metrics import REFUSED, SESSIONS
 from services.portal.pages import STATIC, Pages
+from services.portal.preferences import choose
 from services.portal.programme_view import ProgrammePage, programme_page
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.views import NotHere, PartnerPage, partner_page, read_address
@@ -101,6 +103,9 @@ def create_web(
             Route("/l/{token}", bound(show_door), methods=["GET"]),
             Route("/l/{token}", bound(enter), methods=["POST"]),
             Route("/logout", bound(leave), methods=["POST"]),
+            Route("/weekly-mail", bound(choose_weekly_mail), methods=["POST"]),
+            Route("/unsubscribe/{token}", bound(offer_unsubscribing), methods=["GET"]),
+            Route("/unsubscribe/{token}", bound(unsubscribe), methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         exception_handlers={
@@ -248,6 +253,41 @@ async def leave(portal: Portal, request: Request) -> Response:
     response = HTMLResponse(portal.pages.message("left", _voice(portal, request)))
     portal.cookies.drop(response, portal.cookies.session)
     return response
+
+
+async def choose_weekly_mail(portal: Portal, request: Request) -> Response:
+    """Turn the weekly mail off or on again, from the partner's own page."""
+    visitor = await _visitor(portal, request, PARTNER)
+    form = await _form(request)
+    if form.get("on") not in ("0", "1") or not portal.forms.is_ours(request, visitor.session_id, form.get("mark", "")):
+        raise Refused
+    at = portal.clock.now()
+    await run_in_threadpool(choose, portal.engine, visitor.partner_id, form["on"] == "1", PreferenceSource.PORTAL, at)
+    return RedirectResponse("/" + _wanted(request) + "#mails", 303)
+
+
+async def offer_unsubscribing(portal: Portal, request: Request) -> Response:
+    """What the link under a weekly mail shows: a button. Looking changes nothing, as scanners look at every link."""
+    _unsubscriber(portal, request)
+    page = portal.pages.message("unsubscribe", _voice(portal, request), action=request.url.path)
+    return HTMLResponse(page)
+
+
+async def unsubscribe(portal: Portal, request: Request) -> Response:
+    """Turn the weekly mail off: by the link's button, or by the mail program itself (RFC 8058), which knows no session
+    and no mark. The token is all that it takes, and this is all that the token can do."""
+    partner_id = _unsubscriber(portal, request)
+    await _form(request)
+    await run_in_threadpool(choose, portal.engine, partner_id, False, PreferenceSource.MAIL, portal.clock.now())
+    return HTMLResponse(portal.pages.message("unsubscribed", _voice(portal, request)))
+
+
+def _unsubscriber(portal: Portal, request: Request) -> str:
+    try:
+        return read_unsubscribe_token(portal.settings, request.path_params["token"])
+    except (LinkExpired, LinkInvalid):
+        REFUSED.labels("link-invalid").inc()
+        raise NotHere from None
 
 
 def _wanted(request: Request) -> str:

@@ -54,6 +54,8 @@ def _values(hint: Any, said: Any) -> st.SearchStrategy[Any]:
         return instants()
     if said == "string":
         return st.text(max_size=20)
+    if said == "boolean":
+        return st.booleans()
     if said in ("int", "long"):
         return INT32 if said == "int" else st.integers(-(2**63), 2**63 - 1)
     item = hint.__args__[0]

@@ -18,7 +18,13 @@ from tests.contracts.published import TOPICS_WITH_SCHEMA
 EVENTS = tuple(dict.fromkeys(kind for topic in TOPICS_WITH_SCHEMA for kind in topic.events))
 DATE = {"type": "int", "logicalType": "date"}
 INSTANT = {"type": "long", "logicalType": "timestamp-millis"}
-PLAIN: dict[Any, list[Any]] = {date: [DATE], datetime: [INSTANT], str: ["string"], int: ["int", "long"]}
+PLAIN: dict[Any, list[Any]] = {
+    date: [DATE],
+    datetime: [INSTANT],
+    str: ["string"],
+    int: ["int", "long"],
+    bool: ["boolean"],
+}
 each_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 
 

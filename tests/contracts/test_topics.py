@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.events import Event
-from schemas.topics import DEAD_LETTERS, POSITIONS, SALES, TOPICS, Topic
+from schemas.topics import DEAD_LETTERS, POSITIONS, PREFERENCES, SALES, TOPICS, Topic
 
 PROCESSES = {"streams", "notification", "payout", "portal", "operator", "registry", "any reporter"}
 STREAM_STATE = {"tallies", "sale-lines", "positions"}
@@ -25,7 +25,7 @@ def test_every_event_has_one_topic_and_every_topic_one_writer() -> None:
 def test_nobody_reads_what_nobody_writes_and_nothing_is_written_for_nobody(topic: Topic) -> None:
     assert topic.writer
     assert topic.readers
-    assert topic.writer not in topic.readers or topic is POSITIONS
+    assert topic.writer not in topic.readers or topic in (POSITIONS, PREFERENCES)
 
 
 @each_topic
@@ -36,7 +36,7 @@ def test_times_are_the_brokers(topic: Topic) -> None:
 @each_topic
 def test_facts_are_kept_for_ever_and_state_is_compacted_in_small_segments(topic: Topic) -> None:
     if topic.compacted:
-        assert topic.name in STREAM_STATE | {"partners"}
+        assert topic.name in STREAM_STATE | {"partners", "preferences"}
         assert int(topic.config["segment.bytes"]) <= 64 * 1024 * 1024
         assert int(topic.config["max.compaction.lag.ms"]) <= 7 * 86_400_000, "what was deleted must go within a week"
         # A worker that was away for days must still meet the tombstones of what went meanwhile.

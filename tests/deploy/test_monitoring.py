@@ -30,7 +30,7 @@ RUNBOOK = (FOLDER / "docs" / "runbook.md").read_text("utf-8")
 VALUES = {
     ("notification_messages", "state"): {state.value for state in MessageState},
     ("notifications_total", "kind"): {kind.value for kind in Kind},
-    ("notifications_total", "result"): {"sent", "retried", "failed", "waiting", "expired"},
+    ("notifications_total", "result"): {"sent", "retried", "failed", "waiting", "expired", "superseded"},
     ("payout_obligations", "state"): {state.value for state in ObligationState},
     ("payout_bank_silent_payments", "waits_for"): {"answer", "debit"},
 }

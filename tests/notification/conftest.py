@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, update
@@ -16,7 +18,9 @@ from services.kit.consumer import Batch, Received
 from services.kit.database import open_engine
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
-from services.notification.sender import Sender
+from services.notification.outbox import Outbox
+from services.notification.pace import Allowance, parse_quiet_hours
+from services.notification.sender import Sender, Server
 from services.notification.tables import MIGRATIONS, State, messages, metadata
 from tests.databases import drop, postgres_url, sqlite_url
 from tests.notification.facts import programme, received
@@ -29,8 +33,37 @@ class Desk:
     def __init__(self, engine: Engine, outgoing: Engine, settings: Settings) -> None:
         self.engine, self.settings = engine, settings
         self.clock = RealClock()
+        self.outgoing = outgoing
         self.handler = Handler(engine, self.clock, programme(), settings)
-        self.sender = Sender(outgoing, settings, self.clock, programme())
+        self.server = Server()
+        self.senders: list[Sender] = []
+        self.sender = self.another_sender()
+
+    def with_settings(self, **changed: Any) -> Desk:
+        """The same desk as it is with other settings."""
+        return Desk(self.engine, self.outgoing, replace(self.settings, **changed))
+
+    def another_sender(self, owner: str = "here:1") -> Sender:
+        """A sender of another outbox than the desk's, as another process has one."""
+        sender = Sender(self.another_outbox(owner), self.server, self.settings, self.clock, programme())
+        self.senders.append(sender)
+        return sender
+
+    def another_outbox(self, owner: str) -> Outbox:
+        """The outbox of another process."""
+        return Outbox(
+            self.outgoing,
+            owner,
+            clock=self.clock,
+            programme=programme(),
+            quiet=parse_quiet_hours(self.settings.quiet_hours),
+            allowance=Allowance(self.settings.mail_per_minute),
+        )
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        for sender in self.senders:
+            sender.close()
 
     def told(self, *events: Event, ago: timedelta = timedelta()) -> None:
         """Handle events, each kind in a batch of its own."""
@@ -47,7 +80,8 @@ class Desk:
         records = list(records)
         with self.engine.begin() as connection:
             batch = Batch(connection, records)
-            (self.handler.partners if records[0].topic.name == "partners" else self.handler.events)(batch)
+            handle = {"partners": self.handler.partners, "preferences": self.handler.preferences}
+            handle.get(records[0].topic.name, self.handler.events)(batch)
 
     def send(self) -> int:
         """Send all that is due."""
@@ -58,10 +92,15 @@ class Desk:
         with self.engine.connect() as connection:
             return list(connection.execute(select(messages.c.state).order_by(messages.c.number)).scalars())
 
-    def row(self) -> dict[str, object]:
-        """The only message."""
+    def rows(self) -> list[dict[str, Any]]:
+        """All messages, oldest first."""
         with self.engine.connect() as connection:
-            return dict(connection.execute(select(messages)).mappings().one())
+            return [dict(row) for row in connection.execute(select(messages).order_by(messages.c.number)).mappings()]
+
+    def row(self) -> dict[str, Any]:
+        """The only message."""
+        (row,) = self.rows()
+        return row
 
     def wait_is_over(self) -> None:
         """Make what was put off due."""
@@ -98,8 +137,10 @@ def outgoing(engine: Engine) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def desk(engine: Engine, outgoing: Engine, mailbox: Mailbox, tmp_path: Path) -> Desk:
+def desk(engine: Engine, outgoing: Engine, mailbox: Mailbox, tmp_path: Path) -> Iterator[Desk]:
     with engine.begin() as connection:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
-    return Desk(engine, outgoing, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)
+    desk = Desk(engine, outgoing, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)
+    yield desk
+    desk.close()

@@ -16,12 +16,23 @@ from schemas.events import (
     PayoutStatus,
     PayoutStatusChanged,
     Phase,
+    PreferencesChanged,
+    PreferenceSource,
     QuarterClosed,
     TierChanged,
     WeeklySummary,
     id_of,
 )
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
+from schemas.topics import (
+    BANK_DETAILS,
+    PARTNERS,
+    PAYOUTS,
+    PREFERENCES,
+    QUARTER_CLOSES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+    Topic,
+)
 from services.kit.consumer import Received
 from services.notification.calls import Call, Near, calls
 from services.notification.messages import Addressee, Link, Message, Told, compose
@@ -36,6 +47,7 @@ _TOPICS: dict[type[Event], Topic] = {
     WeeklySummary: WEEKLY_SUMMARIES,
     QuarterClosed: QUARTER_CLOSES,
     PayoutStatusChanged: PAYOUTS,
+    PreferencesChanged: PREFERENCES,
     BankDetailsChanged: BANK_DETAILS,
 }
 
@@ -161,6 +173,11 @@ def bank_details(number: int = 1, version: int = 1, change: BankDetailsChange | 
         usable_on=None if change is BankDetailsChange.INVALID else date(2027, 1, 4),
         occurred_at=NOON,
     )
+
+
+def choice(weekly_mail: bool, number: int = 1) -> PreferencesChanged:
+    """A partner turns his weekly mail off, or on."""
+    return PreferencesChanged(f"P{number}", weekly_mail, PreferenceSource.MAIL, NOON)
 
 
 def received(event: Event | None, at: datetime, key: str = "") -> Received:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -34,7 +36,11 @@ class Delivery(NamedTuple):
 
 
 class Mailbox:
-    """``answers`` maps a recipient to the reply he gets instead of 250; ``hangs_up_on`` to a lost connection."""
+    """``answers`` maps a recipient to the reply he gets instead of 250; ``hangs_up_on`` to a lost connection.
+
+    ``before`` maps a moment (``rcpt``, ``data``) and a recipient to what is done before the server answers. At ``data``
+    it has the mail already.
+    """
 
     def __init__(
         self,
@@ -48,6 +54,7 @@ class Mailbox:
         self.taken: list[Delivery] = []
         self.answers: dict[str, str] = {}
         self.hangs_up_on: set[str] = set()
+        self.before: dict[tuple[str, str], Callable[[], object]] = {}
         self.connections = 0
         self.logins: list[str] = []
         self._login = login
@@ -95,6 +102,7 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
+        await self._pause("rcpt", address)
         if address in self.hangs_up_on:
             server.transport.abort()
         if address in self.answers:
@@ -104,7 +112,14 @@ class Mailbox:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.taken.append(Delivery(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content))
+        for address in envelope.rcpt_tos:
+            await self._pause("data", address)
         return "250 taken"
+
+    async def _pause(self, moment: str, address: str) -> None:
+        action = self.before.pop((moment, address), None)
+        if action is not None:
+            await asyncio.to_thread(action)
 
     def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         assert isinstance(data, LoginPassword)

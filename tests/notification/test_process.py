@@ -22,7 +22,7 @@ from deploy.runtime.settings import Loaded, Port, Settings
 from schemas.codec import Codec, ConfluentRegistry, headers_for
 from schemas.events import Event, id_of
 from services.kit.links import Invitation, read_token
-from tests.notification.facts import bank_details, close, partner, payout, received, tier, week
+from tests.notification.facts import bank_details, choice, close, partner, payout, received, tier, week
 from tests.notification.mailbox import Mailbox
 from tests.waiting import until
 
@@ -120,10 +120,12 @@ def test_records_become_mails_once_across_a_stop_and_a_restart(running: Running,
     assert running.stop() == 0
 
     running.produce(payout(number=2), partner(2, language="de", email="new@partner.example"), bank_details(number=2))
+    running.produce(choice(False, 2))
     running.erase("P1")
     running.start()
     until(lambda: len(mailbox.taken) == 6, 30, "the mails about what came meanwhile")
     until(lambda: running.ask("SELECT name FROM partners") == ["Systemhaus 2"], 20, "an erased partner")
+    until(lambda: running.ask("SELECT partner_id FROM preferences WHERE NOT weekly_mail") == ["P2"], 20, "his choice")
     assert running.stop() == 0
     assert len({delivery.mail["Message-ID"] for delivery in mailbox.taken}) == 6
     former = mailbox.to("p2@partner.example")[-1]

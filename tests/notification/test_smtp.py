@@ -127,7 +127,7 @@ class _running:  # noqa: N801
 def _deliver(url: str, mail_from: str = "Programme <mail@vendor.example>", text: str = "text") -> None:
     sender = parse_sender(mail_from)
     mail = Envelope(sender).seal(
-        Message("subject", text, "<p>text</p>", "en"), event_id="e-1", recipient="p@partner.example", at=NOON
+        Message("subject", text, "<p>text</p>", "en"), message_id="e-1", recipient="p@partner.example", at=NOON
     )
     session = Session(parse_url(url))
     try:

@@ -56,10 +56,44 @@ def upgrade() -> None:
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("last_error", sa.String(300)),
+        sa.Column("wave", sa.Boolean, nullable=False),
+        sa.Column("claimed_by", sa.String(80)),
+        sa.Column("edition", sa.Integer, nullable=False),
+        sa.Column("sent_to", sa.String(32)),
     )
-    op.create_index("messages_due", "messages", ["state", "number"])
+    op.create_index("messages_due", "messages", ["state", "wave", "next_try_at", "number"])
     op.create_index("messages_of_partner", "messages", ["partner_id"])
     _addresses()
+    _reachability()
+
+
+def _reachability() -> None:
+    """What partners chose, and what is known of their addresses."""
+    instant = sa.DateTime(timezone=True)
+    op.create_table(
+        "preferences",
+        sa.Column("partner_id", sa.Text, primary_key=True),
+        sa.Column("weekly_mail", sa.Boolean, nullable=False),
+        sa.Column("changed_at", instant, nullable=False),
+    )
+    op.create_table(
+        "bounces",
+        sa.Column("report_id", sa.String(64), primary_key=True),
+        sa.Column("message_number", sa.BigInteger, nullable=False),
+        sa.Column("partner_id", sa.Text, nullable=False),
+        sa.Column("sent_to", sa.String(32)),
+        sa.Column("status", sa.String(11), nullable=False),
+        sa.Column("diagnostic", sa.String(300), nullable=False),
+        sa.Column("read_at", instant, nullable=False),
+    )
+    op.create_index("bounces_of_message", "bounces", ["message_number"])
+    op.create_table(
+        "bad_addresses",
+        sa.Column("partner_id", sa.Text, primary_key=True),
+        sa.Column("fingerprint", sa.String(32), nullable=False),
+        sa.Column("status", sa.String(11), nullable=False),
+        sa.Column("since", instant, nullable=False),
+    )
 
 
 def _addresses() -> None:

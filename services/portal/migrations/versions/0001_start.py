@@ -145,3 +145,23 @@ def upgrade() -> None:
         sa.Column("used_at", instant, nullable=False),
     )
     op.create_index("sessions_by_age", "sessions", ["opened_at"])
+    _preferences()
+
+
+def _preferences() -> None:
+    """What partners chose."""
+    instant = sa.DateTime(timezone=True)
+    op.create_table(
+        "preferences",
+        sa.Column("partner_id", sa.Text, primary_key=True),
+        sa.Column("weekly_mail", sa.Boolean, nullable=False),
+        sa.Column("changed_at", instant, nullable=False),
+    )
+    op.create_table(
+        "preference_outbox",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("created_at", instant, nullable=False),
+        sa.Column("sent_at", instant),
+    )
+    op.create_index("preference_outbox_unsent", "preference_outbox", ["sent_at", "id"])
