@@ -62,6 +62,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
+    "Mail": {
+        "webhooks": Row("deploy.cli.webhooks", "Tell partners' software what happens: endpoints, deliveries, replay"),
+    },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}
 

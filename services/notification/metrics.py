@@ -11,6 +11,9 @@ NOTIFICATIONS = Counter(
 )
 MESSAGES = Gauge("notification_messages", "Messages in the table, by state", ["state"])
 SERVER = Gauge("notification_mail_server_up", "1 if the mail server took the last connection, else 0")
+STAFF_WAITING = Gauge(
+    "staff_alerts_waiting", "Alerts that an address in staff_urls has not been told of yet; the most of any address"
+)
 MAIL = "mail"
 
 

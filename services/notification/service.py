@@ -1,4 +1,4 @@
-"""The service's loop: read what has come, send what is due, say how it is going."""
+"""The service's loop: read what has come, send what is due, say how it is going. Webhooks and staff have their own."""
 
 from __future__ import annotations
 
@@ -8,20 +8,32 @@ import time
 from confluent_kafka import KafkaException
 from sqlalchemy import Engine
 
-from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
-from services.kit.consumer import Reader, Subscription, measure_lag
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES
+from services.kit.consumer import Batch, Reader, Subscription, measure_lag
 from services.kit.process import Process
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
+from services.notification.loops import Loop
 from services.notification.sender import Sender
+from services.notification.staff import Watch
 from services.notification.tables import metadata
+from services.notification.telling import Teller, addresses_of
+from services.notification.webhooks.deliveries import Recorder
+from services.notification.webhooks.endpoints import sealer_of
+from services.notification.webhooks.request import Poster
+from services.notification.webhooks.sender import Sender as WebhookSender
+from services.notification.webhooks.target import gate_of
 from streams.rules.terms import Programme
 
-TOPICS = (PARTNERS, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS)
+TOPICS = (PARTNERS, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
 """Partners first: of what comes together, the address is there before the news."""
 _MEASURE_SECONDS = 15
 _STILL_SECONDS = 60
 _READING_SECONDS = 10
+_SWEEP_SECONDS = 3600
+_COURIERS = 4
+"""How many webhooks are sent at once."""
+_GOODBYE_SECONDS = 0.5
 
 
 class Notification:
@@ -32,22 +44,30 @@ class Notification:
         self._engine = engine
         self._outgoing = open_for_sending(process.settings.notification_db_url)
         self._sender = Sender(self._outgoing, process.settings, process.clock, programme)
-        handler = Handler(engine, process.clock, programme)
+        self._webhooks = WebhookSender(self._outgoing, sealer_of(self._settings), Poster(gate_of(self._settings)))
+        self._teller = Teller(self._outgoing, addresses_of(self._settings))
+        self._watch = Watch(self._engine)
+        self._handlers = (Handler(engine, process.clock, programme), Recorder(engine, process.clock), self._watch)
         self._reader = Reader(
             process.settings,
             process.clock,
             process.codec,
             engine,
             metadata,
-            [Subscription(topic, handler.partners if topic is PARTNERS else handler.events) for topic in TOPICS],
+            [Subscription(topic, self._partners if topic is PARTNERS else self._events) for topic in TOPICS],
         )
+        self._loops = [Loop(f"webhooks {number}", self._webhooks.step) for number in range(1, _COURIERS + 1)]
+        self._loops.append(Loop("staff alerts", self._teller.step))
         self._busy = False
         self._measured = 0.0
+        self._swept = -math.inf
         self._read_at = -math.inf
         self._turned = time.monotonic()
         process.probes.check("topics", self._behind)
         process.probes.check("loop", self._standing_still)
         process.probes.check("mail server", lambda: self._sender.problem)
+        for loop in self._loops:
+            process.probes.check(loop.name, loop.problem)
 
     def step(self) -> None:
         """One turn. Waits for records only while there is nothing to send."""
@@ -62,10 +82,22 @@ class Notification:
             self._measured = time.monotonic()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything. A request under way is not waited for: it is repeated."""
+        for loop in self._loops:
+            loop.stop()
         self._reader.close()
+        for loop in self._loops:
+            loop.join(_GOODBYE_SECONDS / len(self._loops))
         self._outgoing.dispose()
         self._engine.dispose()
+
+    def _partners(self, batch: Batch) -> None:
+        for handler in self._handlers:
+            handler.partners(batch)
+
+    def _events(self, batch: Batch) -> None:
+        for handler in self._handlers:
+            handler.events(batch)
 
     def _behind(self) -> str | None:
         reading = time.monotonic() - self._read_at < _READING_SECONDS
@@ -77,6 +109,13 @@ class Notification:
 
     def _measure(self) -> None:
         self._sender.measure()
+        self._watch.look(self._sender.problem)
+        self._webhooks.measure()
+        self._teller.measure()
+        if time.monotonic() - self._swept > _SWEEP_SECONDS:
+            self._watch.sweep()
+            self._webhooks.sweep()
+            self._swept = time.monotonic()
         try:
             measure_lag(self._reader, self._settings)
         except KafkaException as error:

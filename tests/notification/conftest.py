@@ -100,6 +100,6 @@ def outgoing(engine: Engine) -> Iterator[Engine]:
 @pytest.fixture
 def desk(engine: Engine, outgoing: Engine, mailbox: Mailbox, tmp_path: Path) -> Desk:
     with engine.begin() as connection:
-        for table in metadata.sorted_tables:
+        for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
     return Desk(engine, outgoing, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)

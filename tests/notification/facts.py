@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from schemas.events import (
+    BankDetailsChange,
+    BankDetailsChanged,
     CloseKind,
     Event,
     Partner,
@@ -17,7 +19,7 @@ from schemas.events import (
     WeeklySummary,
     id_of,
 )
-from schemas.topics import PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, TIER_CHANGES, WEEKLY_SUMMARIES, Topic
 from services.kit.consumer import Received
 from services.notification.messages import Addressee, Link, Message, Told, compose, dump, kind_of
 from streams.rules.terms import Programme, parse
@@ -30,6 +32,7 @@ _TOPICS: dict[type[Event], Topic] = {
     WeeklySummary: WEEKLY_SUMMARIES,
     QuarterClosed: QUARTER_CLOSES,
     PayoutStatusChanged: PAYOUTS,
+    BankDetailsChanged: BANK_DETAILS,
 }
 
 
@@ -140,6 +143,17 @@ def payout(
         end_to_end_id="26Q4-P1-A0T1",
         execution_date=date(2027, 2, 2),
         occurred_at=datetime(2027, 1, 29, 9, tzinfo=UTC),
+    )
+
+
+def bank_details(number: int = 1, version: int = 1) -> BankDetailsChanged:
+    """The first account of a partner, or another one."""
+    return BankDetailsChanged(
+        partner_id=f"P{number}",
+        version=version,
+        change=BankDetailsChange.ENTERED if version == 1 else BankDetailsChange.CHANGED,
+        usable_on=date(2027, 1, 4),
+        occurred_at=NOON,
     )
 
 
