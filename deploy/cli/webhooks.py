@@ -18,7 +18,7 @@ from deploy.runtime.errors import Exit, StaffelError, UsageError
 from deploy.runtime.settings import Loaded
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
 app = typer.Typer(rich_markup_mode=None)
 webhooks = typer.Typer(rich_markup_mode=None, help="Tell partners' software what happens: endpoints, deliveries.")
@@ -86,11 +86,11 @@ def list_endpoints(
     elif not found:
         output.note("no endpoint; enter one with ./staffel webhooks add PARTNER URL")
     else:
-        headers = ("ENDPOINT", "PARTNER", "STATE", "WAITING", "FAILED", "LAST DELIVERED", "URL")
+        headers = ("ENDPOINT", "PARTNER", "STATE", "WAITING", "FAILED", "LAST DELIVERED (UTC)", "URL")
         print(output.table(headers, [_endpoint_line(row) for row in found]))
         for row in found:
             if row["disabled_reason"]:
-                print(f"\n{row['id']} was disabled {_moment(row['disabled_at'])}: {row['disabled_reason']}")
+                print(f"\n{row['id']} was disabled {_moment(row['disabled_at'])} UTC: {row['disabled_reason']}")
 
 
 @webhooks.command(epilog=ending("./staffel webhooks remove ep_1f2e3d4c5b6a7988", exits=_EXITS))
@@ -127,7 +127,7 @@ def enable(loaded: Loaded, endpoint: Endpoint) -> None:
     with _database(loaded) as connection:
         waiting = endpoints.enable(connection, endpoint, _now())
         (row,) = (row for row in endpoints.overview(connection) if row["id"] == endpoint)
-    print(f"{endpoint} is enabled; {_deliveries(waiting)} waited and will be sent now")
+    print(f"{endpoint} is enabled; " + (f"{_deliveries(waiting)} waited and go out now" if waiting else "nothing waited"))
     if row["failed"]:
         output.note(
             f"{_deliveries(row['failed'])} had been given up; send again what failed: "
@@ -178,17 +178,19 @@ def ping(
 
     The notification service must run: it is what sends. Ends with 0 if the endpoint took it.
     """
+    from services.kit.database import reading
     from services.notification.webhooks import deliveries
 
-    with _database(loaded) as connection:
-        number = deliveries.ping(connection, endpoint, _now())
     until = time.monotonic() + wait
-    while True:
-        with _database(loaded) as connection:
-            (found,) = (row for row in deliveries.log(connection, endpoint) if row["number"] == number)
-        if found["attempts"] or time.monotonic() > until:
-            break
-        time.sleep(0.2)
+    with _engine(loaded) as engine:
+        with engine.begin() as connection:
+            number = deliveries.ping(connection, endpoint, _now())
+        while True:
+            with reading(engine).connect() as connection:
+                (found,) = (row for row in deliveries.log(connection, endpoint) if row["number"] == number)
+            if found["attempts"] or time.monotonic() > until:
+                break
+            time.sleep(0.2)
     if as_json:
         output.print_json(found)
     if not found["attempts"]:
@@ -232,7 +234,7 @@ def deliveries(
     elif not found:
         output.note("nothing was to be sent there yet")
     else:
-        headers = ("DELIVERY", "NOTED", "TYPE", "STATE", "TRIES", "WHAT IT SAID LAST")
+        headers = ("DELIVERY", "NOTED (UTC)", "TYPE", "STATE", "TRIES", "WHAT IT SAID LAST")
         print(output.table(headers, [_delivery_line(row) for row in found]))
 
 
@@ -278,13 +280,18 @@ def replay(
 
 @contextmanager
 def _database(loaded: Loaded) -> Iterator[Connection]:
+    with _engine(loaded) as engine, engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _engine(loaded: Loaded) -> Iterator[Engine]:
     from services.kit.database import open_engine
     from services.notification.tables import MIGRATIONS
 
     engine = open_engine(loaded.settings.notification_db_url, MIGRATIONS)
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield engine
     finally:
         engine.dispose()
 

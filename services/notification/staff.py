@@ -39,8 +39,8 @@ def raise_alert(connection: Connection, engine: Engine, alert: Alert, now: datet
 class Watch:
     """Notes what needs a person."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, away: timedelta = AWAY) -> None:
+        self._engine, self._away = engine, away
         self._real = RealClock()
         self._away_since: datetime | None = None
 
@@ -65,9 +65,9 @@ class Watch:
         now = self._real.now()
         self._away_since = None if mail_problem is None else self._away_since or now
         alerts = self._given_up()
-        if self._away_since is not None and now - self._away_since >= AWAY:
-            since = f"{self._away_since:%Y-%m-%d %H:%M} UTC"
-            alerts.append(Alert(f"mail-server:{since}", f"The mail server has taken no mail since {since}."))
+        if self._away_since is not None and now - self._away_since >= self._away:
+            text = f"The mail server has taken no mail since {self._away_since:%Y-%m-%d %H:%M} UTC."
+            alerts.append(Alert(f"mail-server:{self._away_since.isoformat()}", text))
         if alerts:
             with self._engine.begin() as connection:
                 for alert in alerts:

@@ -82,11 +82,12 @@ class Sender:
         """Set the gauges. Counts the tables, so call it now and then."""
         now = self._real.now()
         first_due = (
-            select(func.min(webhook_deliveries.c.next_try_at))
+            select(webhook_endpoints.c.free_at, func.min(webhook_deliveries.c.next_try_at).label("due_at"))
             .join(webhook_endpoints, webhook_endpoints.c.id == webhook_deliveries.c.endpoint_id)
             .where(
                 webhook_deliveries.c.state == DeliveryState.PENDING, webhook_endpoints.c.state == EndpointState.ENABLED
             )
+            .group_by(webhook_endpoints.c.id, webhook_endpoints.c.free_at)
         )
         with self._reading.connect() as connection:
             for table, gauge, states in (
@@ -97,8 +98,8 @@ class Sender:
                 counts = {row.state: row.number for row in connection.execute(by_state)}
                 for state in states:
                     gauge.labels(state).set(counts.get(state, 0))
-            due = connection.execute(first_due).scalar()
-        metrics.OVERDUE.set(max(0.0, (now - due).total_seconds()) if due else 0)
+            waiting = [now - max(row.free_at, row.due_at) for row in connection.execute(first_due)]
+        metrics.OVERDUE.set(max(0.0, *(wait.total_seconds() for wait in waiting), 0.0))
 
     def sweep(self) -> None:
         """Forget what is old."""
@@ -118,6 +119,7 @@ class Sender:
             except SecretLost:
                 _log.error("a webhook's secret can't be decrypted; is webhook_key another one?", of=row.endpoint_id)
                 connection.execute(endpoint.values(free_at=now + _LOCKED_OUT))
+                metrics.ATTEMPTS.labels(metrics.UNSIGNED).inc()
                 return None
             connection.execute(endpoint.values(claim=claim, free_at=now + CLAIM))
         return Claimed(row, claim, found)

@@ -15,7 +15,7 @@ from schemas.events import CloseKind, PayoutStatus, id_of
 from services.kit.sealing import Sealer
 from services.notification.loops import Loop
 from services.notification.tables import staff_alerts, webhook_attempts, webhook_deliveries, webhook_endpoints
-from services.notification.webhooks import deliveries, endpoints, schedule
+from services.notification.webhooks import deliveries, endpoints, metrics, schedule
 from services.notification.webhooks.request import Poster
 from services.notification.webhooks.sender import CLAIM, Sender
 from tests.notification.facts import bank_details, close, payout, received, tier, week
@@ -326,6 +326,22 @@ def test_an_endpoint_that_fails_is_left_alone_for_a_while_with_all_that_is_due_t
     hub.told(*(tier(sequence=n) for n in range(50)), week(2))
     assert hub.send() == 2
     assert (len(receiver.taken), len(other.taken)) == (1, 1)
+
+
+def test_the_gauges_tell_an_endpoint_that_is_not_served_from_one_that_fails(hub: Hub, receiver: Receiver) -> None:
+    def overdue() -> float:
+        hub.sender.measure()
+        return float(metrics.OVERDUE._value.get())
+
+    receiver.reply = Reply(500, "")
+    hub.add(receiver.url())
+    hub.told(week(), close())
+    hub.send()
+    assert overdue() == 0, "left alone on purpose"
+    hub.wait_is_over()
+    assert overdue() > 0
+    assert metrics.DELIVERIES.labels("pending")._value.get() == 2
+    assert metrics.ENDPOINTS.labels("enabled")._value.get() == 1
 
 
 def test_an_erased_partner_leaves_nothing_behind(hub: Hub, receiver: Receiver) -> None:
