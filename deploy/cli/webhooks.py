@@ -127,7 +127,9 @@ def enable(loaded: Loaded, endpoint: Endpoint) -> None:
     with _database(loaded) as connection:
         waiting = endpoints.enable(connection, endpoint, _now())
         (row,) = (row for row in endpoints.overview(connection) if row["id"] == endpoint)
-    print(f"{endpoint} is enabled; " + (f"{_deliveries(waiting)} waited and go out now" if waiting else "nothing waited"))
+    print(
+        f"{endpoint} is enabled; " + (f"{_deliveries(waiting)} waited and go out now" if waiting else "nothing waited")
+    )
     if row["failed"]:
         output.note(
             f"{_deliveries(row['failed'])} had been given up; send again what failed: "

@@ -44,8 +44,10 @@ class Recorder:
     def events(self, batch: Batch) -> None:
         """Note what is due to whom, beside the mails that the same events call for."""
         told = [(r, payload) for r in batch.received if (payload := payload_of(r.event)) is not None]
-        listening = select(webhook_endpoints).where(
-            webhook_endpoints.c.partner_id.in_({payload.partner_id for _, payload in told})
+        listening = (
+            select(webhook_endpoints)
+            .where(webhook_endpoints.c.partner_id.in_({payload.partner_id for _, payload in told}))
+            .with_for_update(read=True, key_share=True)  # none is removed before its deliveries are there
         )
         by_partner: dict[str, list[Any]] = {}
         for row in batch.connection.execute(listening) if told else ():

@@ -195,9 +195,11 @@ def _new_secret(connection: Connection, sealer: Sealer, endpoint_id: str) -> str
 def _delete(connection: Connection, endpoint_ids: Collection[str]) -> None:
     if not endpoint_ids:
         return
+    mine = webhook_endpoints.c.id.in_(endpoint_ids)
+    connection.execute(select(webhook_endpoints.c.id).where(mine).order_by(webhook_endpoints.c.id).with_for_update())
     of_them = webhook_deliveries.c.endpoint_id.in_(endpoint_ids)
     numbers = select(webhook_deliveries.c.number).where(of_them)
     connection.execute(delete(webhook_attempts).where(webhook_attempts.c.delivery.in_(numbers)))
     connection.execute(delete(webhook_deliveries).where(of_them))
     connection.execute(delete(webhook_secrets).where(webhook_secrets.c.endpoint_id.in_(endpoint_ids)))
-    connection.execute(delete(webhook_endpoints).where(webhook_endpoints.c.id.in_(endpoint_ids)))
+    connection.execute(delete(webhook_endpoints).where(mine))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Connection, Engine, Row, Select, func, select, update
+from sqlalchemy.exc import OperationalError
 
 from deploy.runtime.clock import RealClock
 from services.kit.database import reading
@@ -36,8 +37,9 @@ from services.notification.webhooks.target import Forbidden
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification")
 
-CLAIM = timedelta(seconds=30)
-"""How long a claim holds: three times as long as a request may take."""
+CLAIM = timedelta(minutes=1)
+"""How long a claim holds: longer than a request takes, and then the database to note what came of it."""
+_NOTE_TRIES = 4
 _LOCKED_OUT = timedelta(minutes=5)
 _USER_AGENT = "Staffel-Webhooks/1"
 
@@ -69,13 +71,14 @@ class Sender:
         self._chance = secrets.SystemRandom()
 
     def step(self) -> bool:
-        """Make one delivery, if one is due and its endpoint is free. Answers whether there was any."""
+        """Make one delivery, if one is due and its endpoint is free. Answers whether it was made."""
         with self._reading.connect() as connection:  # most often none is, and asking holds up nobody
             if connection.execute(_due(self._real.now())).first() is None:
                 return False
         claimed = self._claim()
-        if claimed is not None:
-            self._settle(claimed, self._attempt(claimed))
+        if claimed is None:  # somebody else was faster
+            return False
+        self._settle(claimed, self._attempt(claimed))
         return True
 
     def measure(self) -> None:
@@ -109,7 +112,9 @@ class Sender:
     def _claim(self) -> Claimed | None:
         now = self._real.now()
         with self._engine.begin() as connection:
-            row = connection.execute(_due(now).with_for_update(of=webhook_endpoints, skip_locked=True)).first()
+            row = connection.execute(
+                _due(now).with_for_update(of=webhook_endpoints, skip_locked=True, key_share=True)
+            ).first()
             if row is None:
                 return None
             claim = secrets.token_hex(8)
@@ -141,9 +146,21 @@ class Sender:
         return Attempted(answer.status, answer.excerpt, _since(began), answer.retry_after)
 
     def _settle(self, claimed: Claimed, made: Attempted) -> None:
+        for left in reversed(range(_NOTE_TRIES)):
+            try:
+                return self._note(claimed, made)
+            except OperationalError:  # SQLite is busy: what was sent should not be sent again for that
+                if not left:
+                    raise
+        return None
+
+    def _note(self, claimed: Claimed, made: Attempted) -> None:
         row, now = claimed.row, self._real.now()
         verdict = schedule.judge(made.status, row.attempts, self._chance.random(), made.retry_after)
         with self._engine.begin() as connection:
+            # The endpoint's row before its deliveries', as everywhere: locks taken in two orders wait for each other.
+            its_row = select(webhook_endpoints).where(webhook_endpoints.c.id == row.endpoint_id)
+            endpoint = connection.execute(its_row.with_for_update(key_share=True)).first()
             # A delivery that was settled, replayed or removed meanwhile is no longer the one that we attempted.
             mine = (
                 (webhook_deliveries.c.number == row.number)
@@ -157,17 +174,19 @@ class Sender:
                         delivery=row.number, at=now, status=made.status, duration_ms=made.duration_ms, said=made.said
                     )
                 )
-            self._release(connection, claimed, verdict, now, made)
+            if endpoint is not None and endpoint.claim == claimed.claim:
+                self._release(connection, endpoint, row, verdict, made, now)
         metrics.ATTEMPTS.labels(verdict.outcome).inc()
 
     def _release(
-        self, connection: Connection, claimed: Claimed, verdict: Verdict, now: datetime, made: Attempted
+        self,
+        connection: Connection,
+        endpoint: Row[Any],
+        row: Row[Any],
+        verdict: Verdict,
+        made: Attempted,
+        now: datetime,
     ) -> None:
-        row = claimed.row
-        mine = (webhook_endpoints.c.id == row.endpoint_id) & (webhook_endpoints.c.claim == claimed.claim)
-        endpoint = connection.execute(select(webhook_endpoints).where(mine).with_for_update()).first()
-        if endpoint is None:
-            return
         if verdict.outcome is Outcome.DELIVERED:
             changes: dict[str, Any] = {"failures": 0, "delivered_at": now, "free_at": now}
         else:
@@ -179,7 +198,8 @@ class Sender:
             raise_alert(connection, self._engine, _notice(row, endpoint.partner_id, reason, now), now)
             metrics.DISABLED.inc()
             _log.warning("a webhook endpoint was disabled", endpoint=row.endpoint_id, status=made.status)
-        connection.execute(update(webhook_endpoints).where(mine).values(claim=None, **changes))
+        its_row = update(webhook_endpoints).where(webhook_endpoints.c.id == endpoint.id)
+        connection.execute(its_row.values(claim=None, **changes))
 
 
 def _due(now: datetime) -> Select[Any]:

@@ -246,8 +246,10 @@ def test_without_its_key_nothing_is_sent_and_nothing_is_used_up(hub: Hub, receiv
     added = hub.add(receiver.url())
     hub.told(week())
     keyless = Sender(hub.engine, Sealer("another", "webhooks"), Poster(GATE, trusting()))
-    assert keyless.step()
-    assert not keyless.step(), "left alone for a while"
+    before = metrics.ATTEMPTS.labels(metrics.UNSIGNED)._value.get()
+    for _ in range(3):
+        assert not keyless.step()
+    assert metrics.ATTEMPTS.labels(metrics.UNSIGNED)._value.get() == before + 1, "then left alone for a while"
     assert receiver.taken == []
     assert hub.log(added.endpoint_id)[0]["attempts"] == []
     hub.wait_is_over()

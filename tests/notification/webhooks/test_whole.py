@@ -58,6 +58,7 @@ def test_what_happens_reaches_a_partners_server_and_what_needs_a_person_the_tabl
     running: Running, plain: Receiver
 ) -> None:
     running.start()
+    until(lambda: (running.health() or {})["ready"], 30, "readiness")
     running.produce(partner(1))
     until(lambda: running.ask("SELECT partner_id FROM partners") == ["P1"], 30, "the partner")
     made = succeed(running.loaded, "webhooks", "add", "P1", plain.url())
@@ -76,7 +77,7 @@ def test_what_happens_reaches_a_partners_server_and_what_needs_a_person_the_tabl
     plain.reply = Reply(503, "down for lunch")
     failing = call(running.loaded, "webhooks", "test", made["endpoint"])
     assert (failing.code, failing.out.startswith("503 down for lunch (")) == (Exit.FAILED, True)
-    assert 'webhook_attempts_total{result="delivered"} 5.0' in running.metrics()
+    until(lambda: 'webhook_attempts_total{result="delivered"} 5.0' in running.metrics(), 10, "the count of deliveries")
     assert running.stop() == 0
     log = running.said()
     assert "Traceback" not in log
