@@ -46,7 +46,7 @@ class Notification:
         self._sender = Sender(self._outgoing, process.settings, process.clock, programme)
         self._webhooks = WebhookSender(self._outgoing, sealer_of(self._settings), Poster(gate_of(self._settings)))
         self._teller = Teller(self._outgoing, addresses_of(self._settings))
-        self._watch = Watch(self._engine)
+        self._watch = Watch(engine, process.clock)
         self._handlers = (Handler(engine, process.clock, programme), Recorder(engine, process.clock), self._watch)
         self._reader = Reader(
             process.settings,

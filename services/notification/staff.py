@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, exists, literal, select
 
-from deploy.runtime.clock import RealClock
+from deploy.runtime.clock import Clock, RealClock
 from schemas.events import PayoutStatus, PayoutStatusChanged
 from services.kit.consumer import Batch
 from services.kit.database import reading, upsert
 from services.notification.tables import State, messages, staff_alerts, staff_tellings
 
+FRESH = timedelta(days=7)
+"""How long a fact is news: an older one, met when topics are read anew or told to nobody so far, is told no more."""
 KEPT = timedelta(days=90)
 AWAY = timedelta(minutes=10)
 """How long the mail server must be away before somebody is told."""
@@ -39,8 +41,8 @@ def raise_alert(connection: Connection, engine: Engine, alert: Alert, now: datet
 class Watch:
     """Notes what needs a person."""
 
-    def __init__(self, engine: Engine, away: timedelta = AWAY) -> None:
-        self._engine, self._away = engine, away
+    def __init__(self, engine: Engine, clock: Clock, away: timedelta = AWAY) -> None:
+        self._engine, self._clock, self._away = engine, clock, away
         self._real = RealClock()
         self._away_since: datetime | None = None
 
@@ -54,9 +56,12 @@ class Watch:
     def events(self, batch: Batch) -> None:
         """Note payments that are held or came back."""
         now = self._real.now()
+        since = self._clock.at(now - FRESH)
         for record in batch.received:
             event = record.event
-            if isinstance(event, PayoutStatusChanged) and event.status in _PAYOUTS:
+            if not isinstance(event, PayoutStatusChanged) or record.recorded_at < since:
+                continue
+            if event.status in _PAYOUTS:
                 alert = Alert(f"payout:{record.event_id}", _payment(event), event.partner_id)
                 raise_alert(batch.connection, self._engine, alert, now)
 

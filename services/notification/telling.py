@@ -21,6 +21,7 @@ from deploy.runtime.errors import UsageError
 from deploy.runtime.settings import Settings
 from services.kit.database import reading, upsert
 from services.notification import metrics
+from services.notification.staff import FRESH
 from services.notification.tables import staff_alerts, staff_tellings
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification")
@@ -29,12 +30,9 @@ GATHER = timedelta(seconds=10)
 """How long the first alert waits for others that come with it."""
 DIGEST = timedelta(minutes=5)
 """The shortest time between two messages to an address: what comes meanwhile goes out together."""
-TOLD_FOR = timedelta(days=7)
-"""How long an address is tried before an alert is left to the table and the metrics."""
 RETRIES = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30))
 """How long to leave an address alone after so many failures in a row."""
 _LINES_MAX = 15
-_PORTION = 1000
 _SEPARATOR = re.compile(r"\s*,\s*(?=[a-z0-9]+://)")
 
 
@@ -97,7 +95,7 @@ class Teller:
             return False
         last_told = select(func.max(staff_tellings.c.told_at)).where(staff_tellings.c.address == address.name)
         with self._reading.connect() as connection:
-            alerts = connection.execute(_untold(address, now).order_by(staff_alerts.c.number).limit(_PORTION)).all()
+            alerts = connection.execute(_untold(address, now).order_by(staff_alerts.c.number)).all()
             last = connection.execute(last_told).scalar() if alerts else None
         if not alerts or now - alerts[0].raised_at < GATHER or (last is not None and now - last < DIGEST):
             return False
@@ -132,7 +130,7 @@ def digest(alerts: Sequence[Row[Any]]) -> Digest:
 
 def _untold(address: Address, now: datetime) -> Select[Any]:
     told = exists().where(staff_tellings.c.alert == staff_alerts.c.number, staff_tellings.c.address == address.name)
-    return select(staff_alerts).where(staff_alerts.c.raised_at > now - TOLD_FOR, ~told)
+    return select(staff_alerts).where(staff_alerts.c.raised_at > now - FRESH, ~told)
 
 
 def _apprise(url: str) -> Any:

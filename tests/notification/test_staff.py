@@ -16,9 +16,9 @@ from deploy.runtime.settings import load
 from schemas.events import PayoutStatus
 from services.kit.consumer import Batch
 from services.notification import metrics
-from services.notification.staff import KEPT, Alert, Watch, raise_alert
+from services.notification.staff import FRESH, KEPT, Alert, Watch, raise_alert
 from services.notification.tables import State, messages, staff_alerts, staff_tellings
-from services.notification.telling import DIGEST, GATHER, TOLD_FOR, Teller, addresses_of
+from services.notification.telling import DIGEST, GATHER, Teller, addresses_of
 from tests.notification.conftest import Desk
 from tests.notification.facts import close, partner, payout, received, week
 from tests.notification.mailbox import Mailbox
@@ -30,14 +30,15 @@ class Office:
 
     def __init__(self, desk: Desk, outgoing: Engine) -> None:
         self.desk, self.engine, self._outgoing = desk, desk.engine, outgoing
-        self.watch = Watch(desk.engine)
+        self.watch = Watch(desk.engine, desk.clock)
 
     def teller(self, *urls: str) -> Teller:
         return Teller(self._outgoing, addresses_of(load({"staff_urls": ",".join(urls)}, {}).settings))
 
-    def told(self, *events: Any) -> None:
+    def told(self, *events: Any, ago: timedelta = timedelta()) -> None:
+        at = self.desk.clock.now() - ago
         with self.engine.begin() as connection:
-            self.watch.events(Batch(connection, [received(event, self.desk.clock.now()) for event in events]))
+            self.watch.events(Batch(connection, [received(event, at) for event in events]))
 
     def raised(self, *texts: str) -> None:
         with self.engine.begin() as connection:
@@ -87,6 +88,11 @@ def test_payments_that_are_held_or_came_back_are_noted_once_without_amount_or_ac
     ]
 
 
+def test_what_was_long_ago_is_no_news_to_a_service_that_reads_its_topics_anew(office: Office) -> None:
+    office.told(payout(PayoutStatus.HELD), ago=FRESH + timedelta(minutes=1))
+    assert office.texts() == []
+
+
 def test_a_reason_is_told_if_it_is_a_code_and_never_if_it_is_a_text(office: Office) -> None:
     held = payout(PayoutStatus.HELD)
     office.told(
@@ -112,9 +118,9 @@ def test_mails_that_were_given_up_are_found_in_the_table_and_noted_once(office: 
 
 
 def test_a_mail_server_that_stays_away_is_noted_once_each_time(office: Office) -> None:
-    Watch(office.engine).look("refused")
+    Watch(office.engine, office.desk.clock).look("refused")
     assert office.texts() == [], "not for long"
-    watch = Watch(office.engine, away=timedelta())
+    watch = Watch(office.engine, office.desk.clock, away=timedelta())
     for _ in range(2):
         watch.look("refused")
     (text,) = office.texts()
@@ -191,11 +197,11 @@ def test_a_chat_that_fails_is_left_alone_for_a_while(office: Office, chat: Recei
 
 def test_nobody_is_told_what_is_long_past_and_in_the_end_it_is_forgotten(office: Office, chat: Receiver) -> None:
     office.raised("one")
-    office.later(TOLD_FOR)
+    office.later(FRESH)
     assert not office.teller(chat_url(chat)).step()
     office.watch.sweep()
     assert office.texts() == ["one"]
-    office.later(KEPT - TOLD_FOR)
+    office.later(KEPT - FRESH)
     office.watch.sweep()
     assert office.texts() == []
 

@@ -36,7 +36,7 @@ class Hub:
         self.engine = engine
         self.clock = RealClock()
         self.recorder = Recorder(engine, self.clock)
-        self.sender = Sender(outgoing, SEALER, Poster(GATE, trusting(), 2))
+        self.sender = Sender(outgoing, SEALER, Poster(GATE, trusting()))
 
     def add(self, url: str, *types: str, number: int = 1) -> Added:
         """Enter an endpoint of a partner."""

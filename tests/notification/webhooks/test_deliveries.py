@@ -254,7 +254,7 @@ def test_a_slow_endpoint_holds_up_nobody_and_gets_one_request_at_a_time(
     hub.told(week(1), close(number=1), tier(), week(2), close(number=2))
     loops = [Loop(f"webhooks {n}", hub.sender.step) for n in range(3)]
     try:
-        until(lambda: hub.states(swift.endpoint_id) == ["delivered"] * 2, 1.5, "the swift one's deliveries")
+        until(lambda: hub.states(swift.endpoint_id) == ["delivered"] * 2, 8, "the swift one's deliveries")
         assert receiver.most_at_once == 1
         go_on.set()
         until(lambda: len(receiver.taken) == 3, 10, "the slow one's deliveries")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 from sqlalchemy import select, text
@@ -13,7 +15,7 @@ from services.notification.tables import webhook_attempts
 from services.notification.webhooks import endpoints, metrics
 from services.notification.webhooks.request import Poster
 from services.notification.webhooks.sender import Sender
-from tests.notification.facts import received, week
+from tests.notification.facts import received, tier, week
 from tests.notification.webhooks.conftest import GATE, SEALER, Hub
 from tests.notification.webhooks.receiver import Receiver, trusting
 
@@ -105,3 +107,48 @@ def test_only_known_partners_types_and_addresses_are_entered_and_not_without_end
         hub.add(receiver.url())
     with pytest.raises(StaffelError, match="more than"):
         hub.add(receiver.url())
+
+
+def test_recording_sending_enabling_and_removing_at_once_trip_over_nothing(hub: Hub, receiver: Receiver) -> None:
+    added = [hub.add(receiver.url(f"/{n}"), number=n % 3 + 1).endpoint_id for n in range(6)]
+
+    def record() -> None:
+        for sequence in range(12):
+            hub.told(*(tier(number=n, sequence=sequence) for n in (1, 2, 3)))
+
+    def send() -> None:
+        while recording.is_alive() or hub.sender.step():
+            hub.sender.step()
+
+    def change() -> None:
+        for endpoint_id in added[3:]:
+            with hub.engine.begin() as connection:
+                endpoints.enable(connection, endpoint_id, hub.clock.now())
+                endpoints.rotate(connection, SEALER, endpoint_id, hub.clock.now())
+            with hub.engine.begin() as connection:
+                endpoints.remove(connection, endpoint_id)
+
+    failures: list[BaseException] = []
+    recording = Thread(target=noting(record, failures))
+    threads = [recording, *(Thread(target=noting(work, failures)) for work in (send, send, change))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    hub.wait_is_over()
+    hub.send()
+    for endpoint_id in added[:3]:
+        assert hub.states(endpoint_id) == ["delivered"] * 12
+
+
+def noting(work: Callable[[], None], failures: list[BaseException]) -> Callable[[], None]:
+    """The same, but what it raises is kept."""
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            failures.append(error)
+
+    return run
