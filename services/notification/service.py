@@ -56,6 +56,8 @@ class Notification:
             metadata,
             [Subscription(topic, self._partners if topic is PARTNERS else self._events) for topic in TOPICS],
         )
+        if self._settings.webhook_allow_insecure:
+            self._log.warning("webhooks may go to this machine and private networks: webhook_allow_insecure is on")
         self._loops = [Loop(f"webhooks {number}", self._webhooks.step) for number in range(1, _COURIERS + 1)]
         self._loops.append(Loop("staff alerts", self._teller.step))
         self._busy = False

@@ -101,8 +101,8 @@ class Sender:
                 counts = {row.state: row.number for row in connection.execute(by_state)}
                 for state in states:
                     gauge.labels(state).set(counts.get(state, 0))
-            waiting = [now - max(row.free_at, row.due_at) for row in connection.execute(first_due)]
-        metrics.OVERDUE.set(max(0.0, *(wait.total_seconds() for wait in waiting), 0.0))
+            waits = [now - max(row.free_at, row.due_at) for row in connection.execute(first_due)]
+        metrics.OVERDUE.set(max([timedelta(), *waits]).total_seconds())
 
     def sweep(self) -> None:
         """Forget what is old."""

@@ -26,13 +26,13 @@ def test_kill_loses_no_delivery_and_repeats_only_those_under_way(hub: Hub) -> No
     try:
         for enough in KILLS:
             courier = start(hub)
-            until(lambda enough=enough: len(receiver.taken) >= enough, 30, f"{enough} requests")  # type: ignore[misc]
+            until(lambda enough=enough: len(receiver.taken) >= enough, 60, f"{enough} requests")  # type: ignore[misc]
             courier.send_signal(signal.SIGKILL)
             courier.wait(10)
             hub.endpoints_are_free()  # as they are a minute later
         two = [start(hub), start(hub)]
-        until(lambda: {(t.path, t.id) for t in receiver.taken} == wanted, 60, "every delivery")
-        until(lambda: {s for a in added for s in hub.states(a.endpoint_id)} == {"delivered"}, 10, "all of it noted")
+        until(lambda: {(t.path, t.id) for t in receiver.taken} == wanted, 90, "every delivery")
+        until(lambda: {s for a in added for s in hub.states(a.endpoint_id)} == {"delivered"}, 40, "all of it noted")
         for courier in two:
             courier.kill()
             courier.wait(10)
