@@ -79,6 +79,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
     },
     "Mail": {
         "messages": Row("deploy.cli.messages", "The mails to partners: which, why not, once more; samples of all"),
+        "webhooks": Row("deploy.cli.webhooks", "Tell partners' software what happens: endpoints, deliveries, replay"),
     },
 }
 _ROWS = {name: row for rows in COMMANDS.values() for name, row in rows.items()}

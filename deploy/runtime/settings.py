@@ -113,6 +113,14 @@ class Settings:
         "Key that encrypts bank details at rest (likewise); NEW,OLD while it is changed",
         secret=True,
     )
+    webhook_key: str = setting("", "Key that encrypts webhook secrets at rest (likewise)", secret=True)
+    webhook_ports: str = setting("443,8443", "Ports that webhooks may be sent to")
+    webhook_allow_insecure: bool = setting(
+        False, "Let webhooks go to http, to this machine and private networks: for trying them out"
+    )
+    staff_urls: str = setting(
+        "", "Where staff is alerted: addresses as Apprise reads them, comma separated (empty: nowhere)", secret=True
+    )
     log_format: str = setting("json", "json or text")
     log_level: str = setting("info", "debug, info, warning or error")
 

@@ -13,6 +13,9 @@ NOTIFICATIONS = Counter(
 MESSAGES = Gauge("notification_messages", "Messages in the table, by state", ["state"])
 BAD_ADDRESSES = Gauge("notification_bad_addresses", "Partners whose address takes no mail: what is for them waits")
 SERVER = Gauge("notification_mail_server_up", "1 if the mail server took the last connection, else 0")
+STAFF_WAITING = Gauge(
+    "staff_alerts_waiting", "Alerts that an address in staff_urls has not been told of yet; the most of any address"
+)
 MAIL = "mail"
 
 

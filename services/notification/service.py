@@ -1,4 +1,4 @@
-"""The service's loop: read what has come, send what is due, say how it is going."""
+"""The service's loop: read what has come, send what is due, say how it is going. Webhooks and staff have their own."""
 
 from __future__ import annotations
 
@@ -17,12 +17,20 @@ from schemas.topics import (
     TIER_CHANGES,
     WEEKLY_SUMMARIES,
 )
-from services.kit.consumer import Reader, Subscription, measure_lag
+from services.kit.consumer import Batch, Reader, Subscription, measure_lag
 from services.kit.process import Process
 from services.notification.crew import Crew
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
+from services.notification.loops import Loop
+from services.notification.staff import Watch
 from services.notification.tables import metadata
+from services.notification.telling import Teller, addresses_of
+from services.notification.webhooks.deliveries import Recorder
+from services.notification.webhooks.endpoints import sealer_of
+from services.notification.webhooks.request import Poster
+from services.notification.webhooks.sender import Sender as WebhookSender
+from services.notification.webhooks.target import gate_of
 from streams.rules.terms import Programme
 
 TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
@@ -33,6 +41,10 @@ comes in, each commit of the reading would hold up the sending."""
 _MEASURE_SECONDS = 15
 _STILL_SECONDS = 60
 _READING_SECONDS = 10
+_SWEEP_SECONDS = 3600
+_COURIERS = 4
+"""How many webhooks are sent at once."""
+_GOODBYE_SECONDS = 0.5
 
 
 class Notification:
@@ -43,24 +55,35 @@ class Notification:
         self._engine = engine
         self._outgoing = open_for_sending(process.settings.notification_db_url)
         self._crew = Crew(self._outgoing, process.settings, process.clock, programme)
+        self._webhooks = WebhookSender(self._outgoing, sealer_of(self._settings), Poster(gate_of(self._settings)))
+        self._teller = Teller(self._outgoing, addresses_of(self._settings))
+        self._watch = Watch(engine, process.clock)
         handler = Handler(engine, process.clock, programme, process.settings)
-        handle = {PARTNERS: handler.partners, PREFERENCES: handler.preferences}
+        self._handlers = (handler, Recorder(engine, process.clock), self._watch)
+        handle = {PARTNERS: self._partners, PREFERENCES: handler.preferences}
         self._reader = Reader(
             process.settings,
             process.clock,
             process.codec,
             engine,
             metadata,
-            [Subscription(topic, handle.get(topic, handler.events)) for topic in TOPICS],
+            [Subscription(topic, handle.get(topic, self._events)) for topic in TOPICS],
         )
+        if self._settings.webhook_allow_insecure:
+            self._log.warning("webhooks may go to this machine and private networks: webhook_allow_insecure is on")
+        self._loops = [Loop(f"webhooks {number}", self._webhooks.step) for number in range(1, _COURIERS + 1)]
+        self._loops.append(Loop("staff alerts", self._teller.step))
         self._busy = False
         self._measured = 0.0
+        self._swept = -math.inf
         self._read_at = -math.inf
         self._turned = time.monotonic()
         process.probes.check("topics", self._behind)
         process.probes.check("loop", self._standing_still)
         process.probes.check("mail server", lambda: self._crew.problem)
         self._crew.start()
+        for loop in self._loops:
+            process.probes.check(loop.name, loop.problem)
 
     def step(self) -> None:
         """One turn of reading. Sending goes on beside it."""
@@ -77,11 +100,23 @@ class Notification:
             self._measured = time.monotonic()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything. A request under way is not waited for: it is repeated."""
         self._crew.stop()
+        for loop in self._loops:
+            loop.stop()
         self._reader.close()
+        for loop in self._loops:
+            loop.join(_GOODBYE_SECONDS / len(self._loops))
         self._outgoing.dispose()
         self._engine.dispose()
+
+    def _partners(self, batch: Batch) -> None:
+        for handler in self._handlers:
+            handler.partners(batch)
+
+    def _events(self, batch: Batch) -> None:
+        for handler in self._handlers:
+            handler.events(batch)
 
     def _behind(self) -> str | None:
         reading = time.monotonic() - self._read_at < _READING_SECONDS
@@ -93,6 +128,13 @@ class Notification:
 
     def _measure(self) -> None:
         self._crew.measure()
+        self._watch.look(self._crew.problem)
+        self._webhooks.measure()
+        self._teller.measure()
+        if time.monotonic() - self._swept > _SWEEP_SECONDS:
+            self._watch.sweep()
+            self._webhooks.sweep()
+            self._swept = time.monotonic()
         try:
             measure_lag(self._reader, self._settings)
         except KafkaException as error:

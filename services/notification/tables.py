@@ -5,7 +5,21 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from services.kit.consumer import consumer_tables
 from services.kit.database import Instant
@@ -112,4 +126,101 @@ former_addresses = Table(
     Column("partner_id", Text, primary_key=True),
     Column("email", Text, primary_key=True),
     Column("until", Instant, nullable=False),  # the stack's clock
+)
+
+
+class EndpointState(StrEnum):
+    """Whether an endpoint is sent to."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    """Nothing came through for days, or it said 410. What is due to it waits until somebody enables it again."""
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    """Due as soon as ``next_try_at`` is reached."""
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """All attempts failed. Sent again by a replay alone."""
+
+
+_number = BigInteger().with_variant(Integer, "sqlite")
+
+# Every instant below is real time: receivers compare signatures with their own clock.
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("partner_id", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("types", Text, nullable=False),  # separated by spaces; empty: all
+    Column("state", String(20), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+    Column("disabled_reason", String(200)),
+    Column("failures", Integer, nullable=False),  # since the last success
+    Column("delivered_at", Instant),  # the last success
+    # Claimed, or left alone after a failure, until then. One request at a time goes to an endpoint.
+    Column("free_at", Instant, nullable=False),
+    Column("claim", String(40)),
+    Index("webhook_endpoints_of_partner", "partner_id"),
+)
+
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("endpoint_id", String(40), ForeignKey("webhook_endpoints.id"), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Instant),  # None: the present one; else it was replaced, and signs as well until then
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("endpoint_id", String(40), ForeignKey("webhook_endpoints.id"), nullable=False),
+    Column("event_id", String(64), nullable=False),  # goes out as webhook-id
+    Column("type", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("queued_at", Instant, nullable=False),  # when its attempts began: now, or at its latest replay
+    Column("next_try_at", Instant, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    UniqueConstraint("endpoint_id", "event_id", name="webhook_deliveries_once"),
+    Index("webhook_deliveries_due", "endpoint_id", "state", "number"),
+)
+
+webhook_attempts = Table(
+    "webhook_attempts",
+    metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    Column("delivery", _number, ForeignKey("webhook_deliveries.number"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("status", Integer),  # None: no answer
+    Column("duration_ms", Integer, nullable=False),
+    Column("said", String(200), nullable=False),  # by the endpoint; or why there was no answer
+)
+
+staff_alerts = Table(
+    "staff_alerts",
+    metadata,
+    Column("number", _number, primary_key=True, autoincrement=True),
+    # The fact itself: what was said once is not said again.
+    Column("fact", String(200), nullable=False, unique=True),
+    Column("partner_id", Text),
+    Column("text", String(500), nullable=False),
+    Column("raised_at", Instant, nullable=False),
+)
+
+staff_tellings = Table(
+    "staff_tellings",
+    metadata,
+    Column("alert", _number, ForeignKey("staff_alerts.number"), primary_key=True),
+    Column("address", String(16), primary_key=True),  # a hash: the address itself is a secret
+    Column("told_at", Instant, nullable=False),
 )

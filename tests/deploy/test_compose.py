@@ -179,7 +179,7 @@ def test_without_a_secret_nothing_starts(missing: str) -> None:
 
 def test_a_process_gets_its_own_secrets_only() -> None:
     assert _secrets("worker") == set()
-    assert _secrets("notification") == {"notification_db_url", "smtp_url", "link_secret"}
+    assert _secrets("notification") == {"notification_db_url", "smtp_url", "link_secret", "webhook_key"}
     assert _secrets("payout") == {"payout_db_url", "bank_key"}
     assert _secrets("portal") == {"portal_db_url", "link_secret", "session_secret"}
 

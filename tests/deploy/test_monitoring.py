@@ -13,7 +13,10 @@ import yaml
 
 from deploy.runtime.settings import ROOT, Port
 from services.notification.messages import Kind
+from services.notification.tables import DeliveryState, EndpointState
 from services.notification.tables import State as MessageState
+from services.notification.webhooks.metrics import UNSIGNED
+from services.notification.webhooks.schedule import Outcome
 from services.payout.states import State as ObligationState
 from tests.deploy.compose import filled_in, services
 from tests.deploy.metrics import LIBRARY, ours, selectors, series
@@ -31,6 +34,9 @@ VALUES = {
     ("notification_messages", "state"): {state.value for state in MessageState},
     ("notifications_total", "kind"): {kind.value for kind in Kind},
     ("notifications_total", "result"): {"sent", "retried", "failed", "waiting", "expired", "superseded"},
+    ("webhook_attempts_total", "result"): {*(outcome.value for outcome in Outcome), UNSIGNED},
+    ("webhook_deliveries", "state"): {state.value for state in DeliveryState},
+    ("webhook_endpoints", "state"): {state.value for state in EndpointState},
     ("payout_obligations", "state"): {state.value for state in ObligationState},
     ("payout_bank_silent_payments", "waits_for"): {"answer", "debit"},
 }

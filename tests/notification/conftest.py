@@ -139,7 +139,7 @@ def outgoing(engine: Engine) -> Iterator[Engine]:
 @pytest.fixture
 def desk(engine: Engine, outgoing: Engine, mailbox: Mailbox, tmp_path: Path) -> Iterator[Desk]:
     with engine.begin() as connection:
-        for table in metadata.sorted_tables:
+        for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
     desk = Desk(engine, outgoing, load({"data": tmp_path / "data", "smtp_url": mailbox.url}, {}).settings)
     yield desk

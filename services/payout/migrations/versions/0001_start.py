@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from services.payout.migrations.guards import allow_resealing_only, demand_balance, forbid_changes
+
 revision = "0001"
 down_revision = None
 
@@ -13,7 +15,6 @@ _APPEND_ONLY = (
     *("bank_details_invalid", "partner_blocks", "hold_lifts"),
 )
 _SEALED = ("run_files", "bank_details", "bank_files")
-_KEY_ID_BYTES = 8
 
 
 def upgrade() -> None:
@@ -29,11 +30,11 @@ def upgrade() -> None:
     _books()
     _statements()
     for table in _APPEND_ONLY:
-        _forbid_changes(table)
+        forbid_changes(table)
     for table in _SEALED:
-        _allow_resealing_only(table)
+        allow_resealing_only(table)
     if op.get_bind().dialect.name == "postgresql":
-        _demand_balance()
+        demand_balance()
 
 
 def _consumer() -> None:
@@ -332,31 +333,6 @@ def _holds() -> None:
     )
 
 
-def _allow_resealing_only(table: str) -> None:
-    """Like ``_forbid_changes``, but the sealed bytes may be replaced by others that begin with another key's id."""
-    message = f"{table} is append-only"
-    columns = sa.inspect(op.get_bind()).get_columns(table)
-    others = ", ".join(column["name"] for column in columns if column["name"] != "sealed")
-    same_key = f"substr(NEW.sealed, 1, {_KEY_ID_BYTES}) = substr(OLD.sealed, 1, {_KEY_ID_BYTES})"
-    if op.get_bind().dialect.name == "sqlite":
-        for name, action in (
-            ("update", f"UPDATE OF {others} ON {table}"),
-            ("reseal", f"UPDATE OF sealed ON {table} WHEN {same_key}"),
-            ("delete", f"DELETE ON {table}"),
-        ):
-            op.execute(f"CREATE TRIGGER {table}_no_{name} BEFORE {action} BEGIN SELECT RAISE(ABORT, '{message}'); END")
-        return
-    op.execute(
-        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
-    )
-    for name, action in (
-        ("no_update", f"UPDATE OF {others} OR DELETE OR TRUNCATE ON {table} FOR EACH STATEMENT"),
-        ("no_reseal", f"UPDATE OF sealed ON {table} FOR EACH ROW WHEN ({same_key})"),
-    ):
-        op.execute(f"CREATE TRIGGER {table}_{name} BEFORE {action} EXECUTE FUNCTION {table}_append_only()")
-
-
 def _books() -> None:
     head = op.create_table(
         "chain_head",
@@ -410,35 +386,3 @@ def _statements() -> None:
         sa.Column("obligation_id", sa.Text, sa.ForeignKey("obligations.id"), primary_key=True),
     )
     op.create_index("ix_statement_items_obligation_id", "statement_items", ["obligation_id"])
-
-
-def _forbid_changes(table: str) -> None:
-    message = f"{table} is append-only"
-    if op.get_bind().dialect.name == "sqlite":
-        for action in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
-            )
-        return
-    op.execute(
-        f"CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$"
-    )
-    op.execute(
-        f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_append_only()"
-    )
-
-
-def _demand_balance() -> None:
-    """A journal out of balance can't be committed. SQLite knows no check at commit: there the ledger's own must do."""
-    op.execute(
-        "CREATE FUNCTION journal_balances() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-        "IF EXISTS (SELECT FROM postings WHERE journal = NEW.journal GROUP BY currency HAVING sum(amount_minor) <> 0) "
-        "THEN RAISE EXCEPTION 'journal % is out of balance', NEW.journal; END IF; RETURN NULL; END $$"
-    )
-    op.execute(
-        "CREATE CONSTRAINT TRIGGER postings_balance AFTER INSERT ON postings DEFERRABLE INITIALLY DEFERRED "
-        "FOR EACH ROW EXECUTE FUNCTION journal_balances()"
-    )

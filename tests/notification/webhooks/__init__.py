@@ -1,0 +1,1 @@
+"""Webhooks, on real databases and against a real HTTPS server."""
