@@ -9,6 +9,7 @@ _KEY_ID_BYTES = 8
 
 
 def forbid_changes(table: str) -> None:
+    """Let rows be added to a table, and nothing else."""
     message = f"{table} is append-only"
     if op.get_bind().dialect.name == "sqlite":
         for action in ("UPDATE", "DELETE"):
