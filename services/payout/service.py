@@ -73,6 +73,7 @@ class Payout:
         self._desk = Desk(engine, process.settings, programme, process.clock)
         self._missing = past.missing(engine, process.settings, process.codec) or self._desk.missing
         self._violations: list[str] = []
+        self._unwritten: str | None = None
         with engine.begin() as connection:
             obligations.look_again_at_all(
                 connection
@@ -91,6 +92,7 @@ class Payout:
         self._mark: _Mark | None = None
         self._looked = 0.0
         process.probes.check("past", lambda: self._missing)
+        process.probes.check("payment files", lambda: self._unwritten)
         process.probes.check("invariants", lambda: "; ".join(self._violations) or None)
         if self._missing:
             self._log.error("no payment run is made", reason=self._missing)
@@ -198,8 +200,13 @@ class Payout:
             self._log.info("ledger head", head=str(chain.head(connection)))
 
     def _write_files(self) -> None:
-        for path in files.write_released(self._engine, self._vault, self._folder):
-            self._log.info("payment file written", file=str(path))
+        self._unwritten = None
+        try:
+            for path in files.write_released(self._engine, self._vault, self._folder):
+                self._log.info("payment file written", file=str(path))
+        except OSError as error:  # the bytes are safe in the database; the next look writes them
+            self._unwritten = f"a payment file can't be written into {self._folder}: {error.strerror}"
+            self._log.error("a payment file was not written; it is tried again", reason=error.strerror)
 
     def _look_around(self) -> None:
         self._check_invariants()
