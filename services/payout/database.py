@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
@@ -31,7 +31,10 @@ def existing(settings: Settings) -> Iterator[Engine]:
     url = make_url(settings.payout_db_url)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         raise NotReady(f"there is no payout database at {url.database}", _HINT)
-    engine = open_engine(settings.payout_db_url)
+    try:
+        engine = open_engine(settings.payout_db_url)
+    except DatabaseError as error:
+        raise NotReady(f"{url.database} is no database: {error.orig}", "put it aside and restore a backup") from None
     try:
         yield engine
     except (OperationalError, ProgrammingError) as error:

@@ -32,12 +32,12 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, port_base
 def commands() -> list[list[str]]:
     """Every command, those within groups too, as words."""
     group: Any = typer.main.get_command(app)
-    found = {name: group.get_command(None, name) for name in NAMES}
-    return [
-        [name, *inner]
-        for name, command in found.items()
-        for inner in ([[n] for n in getattr(command, "commands", [])] or [[]])
-    ]
+
+    def within(command: Any) -> list[list[str]]:
+        inner = getattr(command, "commands", {})
+        return [[name, *words] for name, found in inner.items() for words in within(found)] or [[]]
+
+    return [[name, *words] for name in NAMES for words in within(group.get_command(None, name))]
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

@@ -41,7 +41,8 @@ def environment() -> dict[str, str]:
     """Ours, without anything that would set Staffel up."""
     kept = {"STAFFEL_JAVA", "STAFFEL_MAVEN_REPO", "STAFFEL_CACHE"}
     own = {name: value for name, value in os.environ.items() if not name.startswith("STAFFEL_") or name in kept}
-    return own | {"PYTHONPATH": str(ROOT)}
+    # Tier mails collected for a minute would come when nobody waits for them any more.
+    return own | {"PYTHONPATH": str(ROOT), "STAFFEL_TIER_MAIL_WAIT_SECONDS": "0"}
 
 
 class Staffel:
