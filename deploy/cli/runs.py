@@ -162,6 +162,7 @@ def file(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it; - is the screen.")],
 ) -> None:
     """Write a run's file: the same bytes each time. It holds names and accounts; keep it safe."""
+    from services.kit.files import write
     from services.payout import files
     from services.payout.database import looking
     from services.payout.vault import open_vault
@@ -172,7 +173,7 @@ def file(
         sys.stdout.buffer.write(content)
         return
     try:
-        files.write(out, content)
+        write(out, content)
     except OSError as error:
         raise UsageError(f"can't write {out}: {error.strerror}") from None
     output.note(f"{len(content):,} bytes written to {out}")

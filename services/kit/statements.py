@@ -7,7 +7,6 @@ says what they are. It comes last: what has none is not there yet. The database 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from datetime import date
 from enum import StrEnum
@@ -16,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from schemas.values import PARTNER_ID
+from services.kit.files import write
 
 NUMBER = re.compile("BA-[0-9]{4}-[0-9]{6,9}")
 
@@ -56,9 +56,9 @@ class Shelf:
         own = self._own(card.partner_id)
         for folder in (self._folder, own):  # what mkdir makes on the way is open to everybody
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(own / f"{card.number}.pdf", pdf)
-        _write(own / f"{card.number}.csv", csv)
-        _write(own / f"{card.number}.json", msgspec.json.encode(card))
+        write(own / f"{card.number}.pdf", pdf)
+        write(own / f"{card.number}.csv", csv)
+        write(own / f"{card.number}.json", msgspec.json.encode(card))
 
     def numbers(self) -> set[str]:
         """The numbers of all statements that are there."""
@@ -95,13 +95,3 @@ class Shelf:
         if PARTNER_ID.fullmatch(partner_id) is None:
             raise ValueError("not a partner's id")
         return self._folder / partner_id
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(f"{path.name}.part")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

@@ -23,10 +23,10 @@ from deploy.runtime.settings import Settings
 from schemas.events import BankDetailsChange, BankDetailsChanged
 from schemas.topics import BANK_DETAILS
 from services.kit.database import upsert
+from services.kit.relay import post
 from services.payout.bank_checks import BadDetails, Checked, Row, check
 from services.payout.bank_days import bank_day_after
-from services.payout.outbox import post
-from services.payout.tables import bank_details, bank_details_invalid, checks
+from services.payout.tables import bank_details, bank_details_invalid, checks, outbox
 from services.payout.vault import Vault, open_vault
 from streams.rules.terms import parse
 
@@ -135,7 +135,7 @@ def invalidate(connection: Connection, partner_id: str, version: int, reason: st
         .returning(bank_details_invalid.c.version)
     )
     if fresh.first() is not None:
-        post(connection, BANK_DETAILS, [_event(partner_id, version, BankDetailsChange.INVALID, None, at)], at)
+        post(connection, outbox, BANK_DETAILS, [_event(partner_id, version, BankDetailsChange.INVALID, None, at)], at)
         connection.execute(insert(checks).values(partner_id=partner_id))
 
 
@@ -203,7 +203,7 @@ def _enter(connection: Connection, vault: Vault, rows: Sequence[Row], entry: _En
     if versions:
         connection.execute(insert(bank_details), versions)
         connection.execute(insert(checks), [{"partner_id": version["partner_id"]} for version in versions])
-        post(connection, BANK_DETAILS, events, entry.at)
+        post(connection, outbox, BANK_DETAILS, events, entry.at)
     return outcomes
 
 

@@ -7,13 +7,13 @@ empties would fill up at every start.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, select, update
 
 from deploy.runtime.errors import StaffelError
+from services.kit.files import write
 from services.payout.states import UNRELEASED, RunKind
 from services.payout.tables import run_files, runs
 from services.payout.vault import Vault
@@ -60,20 +60,3 @@ def _opened(vault: Vault, msg_id: str, sealed: bytes, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise StaffelError(f"the stored payment file {msg_id} is not what was prepared", "nothing was written")
     return content
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, readable for the owner alone, and on the disk when this returns."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -6,10 +6,10 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy import Connection, func, select
 
 from services.kit.metrics import OUTBOX_OLDEST
+from services.kit.relay import oldest_unsent
 from services.payout import ledger, recount
-from services.payout.outbox import oldest_unsent
 from services.payout.states import RunState, State
-from services.payout.tables import obligations, runs
+from services.payout.tables import obligations, outbox, runs
 
 RUNS = Counter("payout_runs_total", "Payment runs released")
 RUN_AMOUNT = Gauge("payout_run_amount_euros", "Sum of the latest payment run")
@@ -30,7 +30,7 @@ def measure(connection: Connection, now: float, rate: float) -> None:
     """Set the gauges. ``now`` is the clock's time in seconds, ``rate`` how fast it runs."""
     TRIAL_BALANCE.set(sum(abs(total) for total in ledger.trial_balance(connection).values()) / 100)
     DIFFERENCE.set(recount.units_in_doubt(connection))
-    since = oldest_unsent(connection)
+    since = oldest_unsent(connection, outbox)
     OUTBOX_OLDEST.set(max(0.0, now - since.timestamp()) / rate if since else 0)
     waiting = select(func.min(runs.c.created_at)).where(runs.c.state.in_([RunState.DRAFT, RunState.APPROVED]))
     prepared = connection.execute(waiting).scalar()

@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from schemas.events import CloseKind, PayoutStatus, PayoutStatusChanged, QuarterClosed
 from schemas.topics import PAYOUTS
 from services.kit.consumer import Batch
+from services.kit.relay import post
 from services.payout import ledger
 from services.payout.chunks import chunks
-from services.payout.outbox import post
 from services.payout.states import OPEN, State
-from services.payout.tables import checks, obligations
+from services.payout.tables import checks, obligations, outbox
 
 _PUBLISHED = {
     State.HELD: PayoutStatus.HELD,
@@ -103,7 +103,7 @@ def move(connection: Connection, moves: Sequence[Move], at: datetime) -> None:
                 for m in some
             ],
         )
-        post(connection, PAYOUTS, [_event(m, at) for m in some], at)
+        post(connection, outbox, PAYOUTS, [_event(m, at) for m in some], at)
 
 
 def _event(moved: Move, at: datetime) -> PayoutStatusChanged:

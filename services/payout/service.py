@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 
 from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings
-from schemas.topics import PARTNERS, QUARTER_CLOSES, SALE_LINES
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.database import reading
 from services.kit.process import Process
+from services.kit.relay import Relay
 from services.payout import (
     chain,
     files,
@@ -37,12 +38,11 @@ from services.payout.answers import metrics as answers
 from services.payout.answers.apply import told
 from services.payout.answers.folder import Folder
 from services.payout.bank_days import latest_run_day
-from services.payout.outbox import Relay
 from services.payout.pain001 import Debtor
 from services.payout.release import Limits
 from services.payout.runs import Payer
 from services.payout.statements.desk import Desk
-from services.payout.tables import metadata
+from services.payout.tables import metadata, outbox
 from services.payout.vault import open_vault
 from services.payout.watermark import Ends, Watermark, passed
 from streams.rules.terms import Programme
@@ -88,7 +88,9 @@ class Payout:
         ]
         self._reader = Reader(process.settings, process.clock, process.codec, engine, metadata, subscriptions)
         self._watermark = Watermark(process.settings)
-        self._relay = Relay(process.settings, process.codec, engine, process.clock)
+        self._relay = Relay(
+            process.settings, process.codec, engine, process.clock, outbox, (PAYOUTS, BANK_DETAILS), "staffel/payout"
+        )
         self._mark: _Mark | None = None
         self._looked = 0.0
         process.probes.check("past", lambda: self._missing)

@@ -6,19 +6,16 @@ tells nothing else: so a key can be replaced while everything stays readable.
 
 from __future__ import annotations
 
-import os
 import re
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings, secret
+from services.kit.sealing import SealBroken, Sealer
 
 KEY_ID_BYTES = 8
-_NONCE_BYTES = 12
 
 
 class Vault:
@@ -28,26 +25,24 @@ class Vault:
     """
 
     def __init__(self, *keys: str) -> None:
-        self._ciphers = {_key_id(key): AESGCM(_derive(key, b"staffel payout bank details v1", 32)) for key in keys}
+        self._sealers = {_key_id(key): Sealer(key, "staffel payout bank details v1") for key in keys}
         self.key_id = _key_id(keys[0])
         """Of the key that seals."""
 
     @property
     def key_ids(self) -> frozenset[bytes]:
         """Of all keys that open."""
-        return frozenset(self._ciphers)
+        return frozenset(self._sealers)
 
     def seal(self, content: bytes, label: str) -> bytes:
         """Encrypt; each time to other bytes."""
-        nonce = os.urandom(_NONCE_BYTES)
-        return self.key_id + nonce + self._ciphers[self.key_id].encrypt(nonce, content, label.encode())
+        return self.key_id + self._sealers[self.key_id].seal(content, label)
 
     def open(self, sealed: bytes, label: str) -> bytes:
         """Decrypt. Raises StaffelError if no key fits or the bytes were changed."""
-        key_id, nonce, content = _parts(sealed)
         try:
-            return self._ciphers[key_id].decrypt(nonce, content, label.encode())
-        except (KeyError, InvalidTag):
+            return self._sealers[sealed[:KEY_ID_BYTES]].open(sealed[KEY_ID_BYTES:], label)
+        except (KeyError, SealBroken):
             raise StaffelError(
                 "bank details in the payout database can't be decrypted: another key, or they were changed",
                 "set STAFFEL_BANK_KEY to the key they were entered with (kept in DATA/secrets/bank_key by default), "
@@ -68,14 +63,5 @@ def keys_in(text: str) -> tuple[str, ...]:
     return keys
 
 
-def _parts(sealed: bytes) -> tuple[bytes, bytes, bytes]:
-    start = KEY_ID_BYTES + _NONCE_BYTES
-    return sealed[:KEY_ID_BYTES], sealed[KEY_ID_BYTES:start], sealed[start:]
-
-
 def _key_id(key: str) -> bytes:
-    return _derive(key, b"staffel payout key id v1", KEY_ID_BYTES)
-
-
-def _derive(key: str, purpose: bytes, length: int) -> bytes:
-    return HKDF(SHA256(), length, None, purpose).derive(key.encode())
+    return HKDF(SHA256(), KEY_ID_BYTES, None, b"staffel payout key id v1").derive(key.encode())

@@ -16,7 +16,7 @@ from schemas.codec import Codec
 from services.kit.consumer import Reader, measure_lag
 from services.portal.live import Changes
 from services.portal.metrics import PROJECTED
-from services.portal.preferences import Relay
+from services.portal.preferences import relay
 from services.portal.projector import subscriptions
 from services.portal.tables import metadata
 
@@ -31,7 +31,7 @@ class Feed:
         self._settings, self._changes = settings, changes
         self._touched: set[str] = set()
         self._reader = Reader(settings, clock, codec, engine, metadata, subscriptions(self._note))
-        self._relay = Relay(settings, codec, engine, clock)
+        self._relay = relay(settings, codec, engine, clock)
         self._stopping = threading.Event()
         self._was_caught_up = False
         self.failure: Exception | None = None

@@ -163,6 +163,7 @@ preference_outbox = Table(
     "preference_outbox",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("topic", String(40), nullable=False),
     Column("event", Text, nullable=False),  # as JSON
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),

@@ -13,7 +13,7 @@ from schemas.codec import Codec, ConfluentRegistry, header
 from schemas.events import BankDetailsChange, BankDetailsChanged, PayoutStatus, PayoutStatusChanged, id_of
 from schemas.topics import BANK_DETAILS, PAYOUTS, Topic
 from services.intake.log import records
-from services.payout.outbox import Relay, oldest_unsent
+from services.kit.relay import Relay, oldest_unsent
 from services.payout.tables import outbox
 from tests.databases import sqlite_url
 from tests.payout.office import Office, iban_of
@@ -26,7 +26,15 @@ def published(loaded: Loaded, topic: Topic) -> list[Message]:
 def test_changes_of_bank_details_and_of_payouts_go_out_in_order(loaded: Loaded, tmp_path: Path) -> None:
     codec = Codec(ConfluentRegistry(loaded.settings.registry_url), loaded.settings.topic_prefix)
     office = Office(tmp_path, sqlite_url(tmp_path))
-    relay = Relay(loaded.settings, codec, office.engine, open_clock(loaded.settings))
+    relay = Relay(
+        loaded.settings,
+        codec,
+        office.engine,
+        open_clock(loaded.settings),
+        outbox,
+        (PAYOUTS, BANK_DETAILS),
+        "staffel/payout",
+    )
     office.details("P1")
     office.sells("P1", 50)
     office.closes("P1", 75_000)
@@ -56,6 +64,6 @@ def test_changes_of_bank_details_and_of_payouts_go_out_in_order(loaded: Loaded, 
         PayoutStatus.WAITING,
     ]
     with office.engine.connect() as connection:
-        assert oldest_unsent(connection) is None
+        assert oldest_unsent(connection, outbox) is None
         assert len(connection.execute(select(outbox.c.id)).all()) == 6
     office.engine.dispose()

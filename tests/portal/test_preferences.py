@@ -15,7 +15,9 @@ from schemas.events import PreferencesChanged, PreferenceSource
 from schemas.topics import PREFERENCES
 from services.kit.consumer import Reader
 from services.kit.links import unsubscribe_link
-from services.portal.preferences import Relay, choose, wants_weekly_mail
+from services.kit.relay import Relay
+from services.portal import preferences as chosen
+from services.portal.preferences import choose, wants_weekly_mail
 from services.portal.projector import subscriptions
 from services.portal.tables import metadata, preference_outbox
 from tests.portal.conftest import Site, mark_in
@@ -119,7 +121,9 @@ def test_the_later_choice_stands_whatever_comes_back_from_the_topic(engine: Engi
 
 @pytest.fixture
 def relay(engine: Engine, settings: Settings) -> Relay:
-    return Relay(settings, Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix), engine, RealClock())
+    return chosen.relay(
+        settings, Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix), engine, RealClock()
+    )
 
 
 def test_a_choice_is_told_once_and_known_again_to_a_read_model_made_anew(

@@ -160,6 +160,7 @@ def _preferences() -> None:
     op.create_table(
         "preference_outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+        sa.Column("topic", sa.String(40), nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("created_at", instant, nullable=False),
         sa.Column("sent_at", instant),
