@@ -301,7 +301,7 @@ def test_what_is_old_is_forgotten(hub: Hub, receiver: Receiver) -> None:
     added = hub.add(receiver.url())
     hub.told(week(), close())
     hub.send()
-    old = hub.clock.now() - deliveries.KEPT - timedelta(hours=1)
+    old = hub.clock.now() - schedule.KEPT - timedelta(hours=1)
     with hub.engine.begin() as connection:
         one = webhook_deliveries.c.type == "week.summary"
         connection.execute(webhook_deliveries.update().where(one).values(recorded_at=old))
