@@ -80,7 +80,7 @@ def test_what_happens_reaches_a_partners_server_and_what_needs_a_person_the_tabl
     plain.reply = Reply(410, "")
     gone = succeed(running.loaded, "webhooks", "add", "P1", plain.url())["endpoint"]
     assert call(running.loaded, "webhooks", "test", gone).code == Exit.FAILED
-    until(lambda: mailbox.taken[-1].mail["Subject"].startswith("Your system gets no"), 10, "the mail about the endpoint")
+    until(lambda: mailbox.taken[-1].mail["Subject"].startswith("Your system gets no"), 10, "its mail")
     assert gone in mailbox.taken[-1].part("plain")
     until(lambda: 'webhook_attempts_total{result="delivered"} 5.0' in running.metrics(), 10, "the count of deliveries")
     assert running.stop() == 0
