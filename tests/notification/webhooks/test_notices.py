@@ -8,7 +8,9 @@ from datetime import timedelta
 from threading import Event, Thread
 
 import pytest
+from sqlalchemy import text
 
+from services.kit.consumer import Batch
 from services.notification.messages import Kind
 from services.notification.tables import messages
 from services.notification.webhooks import deliveries, endpoints
@@ -18,6 +20,7 @@ from tests.notification.mailbox import Mailbox
 from tests.notification.webhooks.conftest import Hub
 from tests.notification.webhooks.receiver import Receiver, Reply
 from tests.notification.webhooks.test_endpoints import noting
+from tests.waiting import until
 
 GONE = Reply(410, "")
 
@@ -157,6 +160,35 @@ def test_the_mail_waits_for_an_address_and_is_withdrawn_once_it_is_not_true_any_
     assert desk.states() == ["expired", "expired", "pending"]
     assert desk.send() == 1
     assert len(mailbox.to("p1@partner.example")) == 1
+
+
+def test_an_address_that_comes_at_the_same_moment_is_not_missed(hub: Hub, desk: Desk, receiver: Receiver) -> None:
+    desk.told(partner(1, email=""))
+    receiver.reply = GONE
+    hub.add(receiver.url())
+    hub.told(week())
+    registering, registered = hub.engine.connect(), Event()
+
+    def register(_taken: object) -> None:
+        registering.begin()
+        desk.handler.partners(Batch(registering, [received(partner(1), hub.clock.now())]))
+        registered.set()
+
+    def waits() -> bool:
+        here = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with hub.engine.connect() as connection:
+            return bool(connection.execute(text(here)).all())
+
+    receiver.before = register
+    sending = Thread(target=hub.send)
+    sending.start()
+    assert registered.wait(10)
+    if hub.engine.dialect.name == "postgresql":  # SQLite lets nobody write beside another
+        until(lambda: waits() or not sending.is_alive(), 10, "the sender to wait for it")
+    registering.commit()
+    registering.close()
+    sending.join(20)
+    assert desk.states() == ["pending"]
 
 
 def test_a_mail_that_was_sent_stays_as_it_is_when_the_endpoint_is_enabled(
