@@ -54,7 +54,7 @@ def samples(
 
 
 def _write(out: Path, sample: Sample, language: str, programme: Programme, mail_from: str | None) -> None:
-    from schemas.events import id_of
+    from schemas.events import event_id
     from services.notification.envelope import Envelope, parse_sender
     from services.notification.messages import as_of
     from services.notification.samples import write
@@ -66,7 +66,7 @@ def _write(out: Path, sample: Sample, language: str, programme: Programme, mail_
         return
     (out / f"{name}.html").write_text(message.html, "utf-8")
     mail = Envelope(parse_sender(mail_from)).seal(
-        message, message_id=id_of(sample.event), recipient="partner@partner.example", at=as_of(sample.event)
+        message, message_id=event_id("sample", sample.name), recipient="partner@partner.example", at=as_of(sample.event)
     )
     (out / f"{name}.eml").write_bytes(mail)
 

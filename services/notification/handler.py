@@ -14,19 +14,19 @@ from deploy.runtime.settings import Settings
 from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner, PreferencesChanged
 from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
-from services.notification import former, metrics
+from services.notification import former
 from services.notification.addresses import Addresses
 from services.notification.calls import Call, Near, calls, predecessor
 from services.notification.digest import collect
 from services.notification.former import Change, Former
 from services.notification.messages import Kind, Told, dump
+from services.notification.noting import count, new_row
 from services.notification.pace import parse_quiet_hours, weekly_due
 from services.notification.reach import UNSUBSCRIBED, Reach, Verdict, known
-from services.notification.tables import State, bad_addresses, messages, partners, preferences
+from services.notification.tables import UNSENT, State, bad_addresses, messages, partners, preferences
 from streams.rules.terms import Programme
 
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
-_UNSENT = (State.WAITING, State.PENDING, State.FAILED)
 
 
 class Handler:
@@ -128,21 +128,8 @@ class Handler:
     ) -> dict[str, Any]:
         now = self._real.now()
         verdict = Verdict(State.PENDING) if recipient else self._reach.judge(call.kind, record.recorded_at, partner)
-        return {
-            "event_id": call.id,
-            "partner_id": partner_id,
-            "recipient": recipient,
-            "kind": call.kind.value,
-            "event": call.event,
-            "recorded_at": record.recorded_at,
-            "queued_at": now,
-            "next_try_at": self._due(call.kind, partner_id, now),
-            "state": verdict.state.value,
-            "attempts": 0,
-            "last_error": verdict.reason,
-            "wave": call.kind.of_the_wave,
-            "edition": 0,
-        }
+        due = self._due(call.kind, partner_id, now)
+        return new_row(call, partner_id, record.recorded_at, verdict, now, due=due, recipient=recipient)
 
     def _note(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         if not rows:
@@ -153,7 +140,7 @@ class Handler:
         statement = upsert(messages, self._engine).on_conflict_do_nothing()
         added = connection.execute(statement.returning(messages.c.kind, messages.c.state), rows)
         for kind, state in added:
-            _count(kind, state)
+            count(kind, state)
 
     def _give_another_chance(self, connection: Connection, rows: Collection[dict[str, Any]]) -> None:
         """Another address says nothing of the one that was bad; the same one in other letters does."""
@@ -177,7 +164,7 @@ class Handler:
         for row in held:
             verdict = self._reach.judge(Kind(row.kind), row.recorded_at, partner_of[row.partner_id])
             changes.append({"of": row.number, "to": verdict.state.value, "why": verdict.reason, "at": self._real.now()})
-            _count(row.kind, verdict.state)
+            count(row.kind, verdict.state)
         if changes:
             connection.execute(
                 update(messages)
@@ -242,15 +229,12 @@ def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
     for table in (partners, preferences, bad_addresses):
         connection.execute(delete(table).where(table.c.partner_id.in_(partner_ids)))
     former.forget(connection, partner_ids)
-    connection.execute(update(messages).where(messages.c.partner_id.in_(partner_ids)).values(recipient=None))
+    theirs = messages.c.partner_id.in_(partner_ids)
+    connection.execute(update(messages).where(theirs).values(recipient=None))
+    # It names his host, and there is nothing left of which it could tell.
+    connection.execute(update(messages).where(theirs, messages.c.kind == Kind.WEBHOOK_DISABLED).values(event="{}"))
     connection.execute(
         update(messages)
-        .where(messages.c.partner_id.in_(partner_ids), messages.c.state.in_(_UNSENT))
+        .where(theirs, messages.c.state.in_(UNSENT))
         .values(state=State.EXPIRED, last_error="the partner was erased")
     )
-
-
-def _count(kind: str, state: str) -> None:
-    result = {State.WAITING: "waiting", State.EXPIRED: "expired", State.SUPERSEDED: "superseded"}.get(State(state))
-    if result is not None:
-        metrics.count(kind, result)

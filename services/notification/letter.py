@@ -102,8 +102,9 @@ def as_html(letter: Letter, frame: Frame) -> str:
 
 
 def _unbroken(markup: str) -> str:
-    """Escaped text whose words keep together: browsers would end a line within ``E-Mail``."""
-    return re.sub(r"\w+-\w+", r'<span style="white-space:nowrap;">\g<0></span>', markup)
+    """Escaped text whose words keep together: browsers would end a line within ``E-Mail``, and may within a host."""
+    # A plain string, since what is joined to one that counts as markup already is escaped once more.
+    return _HYPHENATED.sub(r'<span style="white-space:nowrap;">\g<0></span>', str(markup))
 
 
 def _template(name: str, *, autoescape: bool) -> Template:
@@ -118,5 +119,6 @@ def _template(name: str, *, autoescape: bool) -> Template:
     return environment.get_template(name)
 
 
+_HYPHENATED = re.compile(r"(?<![\w.-])\w{1,20}-\w{1,20}(?![\w-]|\.\w)")
 _TEXT = _template("mail.txt", autoescape=False)
 _HTML = _template("mail.html", autoescape=True)

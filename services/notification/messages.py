@@ -14,10 +14,14 @@ from services.notification import closings, details, payments, standings
 from services.notification.closings import Close
 from services.notification.letter import Frame, Letter, as_html, as_text
 from services.notification.voice import Voice, voice_for
+from services.notification.webhooks import outage
+from services.notification.webhooks.outage import EndpointDisabled
 from streams.rules.terms import Programme
 
 Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged | BankDetailsChanged
 """The events that a partner may be told about."""
+Subject = Told | EndpointDisabled
+"""What a mail can be about: those, and what comes from no topic."""
 
 
 class Kind(StrEnum):
@@ -41,6 +45,7 @@ class Kind(StrEnum):
     SET_OFF = "set-off"
     PAID = "paid"
     RETURNED = "returned"
+    WEBHOOK_DISABLED = "webhook-disabled"
 
     @property
     def of_the_wave(self) -> bool:
@@ -58,6 +63,7 @@ _FRESH = {
     Kind.TIER_DOWN: timedelta(days=2),
     Kind.WEEKLY: timedelta(days=8),
     Kind.THRESHOLD_NEAR: timedelta(days=8),
+    Kind.WEBHOOK_DISABLED: timedelta(days=30),
 }
 
 
@@ -87,7 +93,7 @@ class Message(NamedTuple):
     language: str
 
 
-def dump(event: Told) -> str:
+def dump(event: Subject) -> str:
     """An event as it is kept beside its message."""
     return msgspec.json.encode(event).decode()
 
@@ -107,7 +113,7 @@ def compose(
     return Message(letter.subject, as_text(letter, frame), as_html(letter, frame), frame.language)
 
 
-_LETTERS: dict[Kind, tuple[type[Told], Callable[[Any, Voice, Programme], Letter]]] = {
+_LETTERS: dict[Kind, tuple[type[Subject], Callable[[Any, Voice, Programme], Letter]]] = {
     Kind.TIER_UP: (TierChanged, standings.tier_up),
     Kind.TIER_DOWN: (TierChanged, standings.tier_down),
     Kind.WEEKLY: (WeeklySummary, standings.weekly),
@@ -125,10 +131,11 @@ _LETTERS: dict[Kind, tuple[type[Told], Callable[[Any, Voice, Programme], Letter]
     Kind.SET_OFF: (PayoutStatusChanged, payments.set_off),
     Kind.PAID: (PayoutStatusChanged, payments.paid),
     Kind.RETURNED: (PayoutStatusChanged, payments.returned),
+    Kind.WEBHOOK_DISABLED: (EndpointDisabled, outage.disabled),
 }
 
 
-def _frame(kind: Kind, fact: Told, addressee: Addressee, voice: Voice, programme: Programme, link: Link) -> Frame:
+def _frame(kind: Kind, fact: Subject, addressee: Addressee, voice: Voice, programme: Programme, link: Link) -> Frame:
     greeting = voice.say("Hello {name},", name=addressee.name) if addressee.name else voice.say("Hello,")
     return Frame(
         language=voice.locale.language,
@@ -170,10 +177,10 @@ def _link_note(voice: Voice, link: Link) -> str:
     )
 
 
-def as_of(fact: Told) -> datetime:
+def as_of(fact: Subject) -> datetime:
     """The instant whose facts a mail tells."""
     match fact:
-        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged():
+        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged() | EndpointDisabled():
             return fact.occurred_at
         case WeeklySummary():
             return fact.as_of

@@ -19,8 +19,9 @@ from schemas.events import (
     WeeklySummary,
 )
 from services.notification.closings import Close
-from services.notification.messages import Addressee, Kind, Link, Message, Told, as_of, compose, dump
+from services.notification.messages import Addressee, Kind, Link, Message, Subject, as_of, compose, dump
 from services.notification.payments import BLOCKED, DETAILS_NEW
+from services.notification.webhooks.outage import EndpointDisabled
 from streams.rules.terms import Programme
 
 COUNTRIES = {"en": "GB", "de": "DE", "fr": "FR", "it": "IT", "es": "ES", "nl": "NL", "pt": "PT"}
@@ -34,7 +35,7 @@ class Sample(NamedTuple):
 
     name: str
     kind: Kind
-    event: Told
+    event: Subject
 
 
 def write(sample: Sample, language: str, programme: Programme) -> Message:
@@ -145,6 +146,14 @@ _DETAILS = BankDetailsChanged(
     usable_on=date(2027, 1, 20),
     occurred_at=datetime(2027, 1, 15, 13, 40, tzinfo=UTC),
 )
+_OUTAGE = EndpointDisabled(
+    partner_id="P-1001",
+    endpoint_id="ep_1f2e3d4c5b6a7988",
+    host="hooks.keller-sohn.example",
+    status=500,
+    failing_since=datetime(2027, 1, 11, 8, 3, tzinfo=UTC),
+    occurred_at=datetime(2027, 1, 14, 15, 20, tzinfo=UTC),
+)
 
 SAMPLES = (
     Sample("tier-up", Kind.TIER_UP, _tier(10, 25, 26, 1000, (50, 24, 49_000))),
@@ -176,4 +185,7 @@ SAMPLES = (
     Sample("paid", Kind.PAID, replace(_PAYOUT, status=PayoutStatus.PAID)),
     Sample("returned", Kind.RETURNED, replace(_PAYOUT, status=PayoutStatus.RETURNED, reason="AC04")),
     Sample("returned-by-us", Kind.RETURNED, replace(_PAYOUT, status=PayoutStatus.RETURNED, reason="AM04")),
+    Sample("webhook-disabled", Kind.WEBHOOK_DISABLED, _OUTAGE),
+    Sample("webhook-disabled-silent", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=None)),
+    Sample("webhook-disabled-gone", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=410, failing_since=None)),
 )

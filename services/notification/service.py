@@ -19,15 +19,18 @@ from schemas.topics import (
 )
 from services.kit.consumer import Batch, Reader, Subscription, measure_lag
 from services.kit.process import Process
+from services.notification.addresses import Addresses
 from services.notification.crew import Crew
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.loops import Loop
+from services.notification.reach import Reach
 from services.notification.staff import Watch
 from services.notification.tables import metadata
 from services.notification.telling import Teller, addresses_of
 from services.notification.webhooks.deliveries import Recorder
 from services.notification.webhooks.endpoints import sealer_of
+from services.notification.webhooks.notices import Notices
 from services.notification.webhooks.request import Poster
 from services.notification.webhooks.sender import Sender as WebhookSender
 from services.notification.webhooks.target import gate_of
@@ -55,11 +58,18 @@ class Notification:
         self._engine = engine
         self._outgoing = open_for_sending(process.settings.notification_db_url)
         self._crew = Crew(self._outgoing, process.settings, process.clock, programme)
-        self._webhooks = WebhookSender(self._outgoing, sealer_of(self._settings), Poster(gate_of(self._settings)))
+        reach = Reach(process.clock, programme, Addresses(process.settings))
+        self._webhooks = WebhookSender(
+            self._outgoing,
+            sealer_of(self._settings),
+            Poster(gate_of(self._settings)),
+            Notices(self._outgoing, process.clock, reach),
+        )
         self._teller = Teller(self._outgoing, addresses_of(self._settings))
         self._watch = Watch(engine, process.clock)
         handler = Handler(engine, process.clock, programme, process.settings)
-        self._handlers = (handler, Recorder(engine, process.clock), self._watch)
+        # Endpoints before partners and messages, as whoever disables one locks them.
+        self._handlers = (Recorder(engine, process.clock), handler, self._watch)
         handle = {PARTNERS: self._partners, PREFERENCES: handler.preferences}
         self._reader = Reader(
             process.settings,

@@ -47,6 +47,8 @@ class State(StrEnum):
     """Not sent, since a later mail says what it would have said."""
 
 
+UNSENT = (State.WAITING, State.PENDING, State.FAILED)
+
 partners = Table(
     "partners",
     metadata,
@@ -67,7 +69,7 @@ messages = Table(
     Column("partner_id", Text, nullable=False),
     Column("recipient", Text),  # an address that is not the partner's present one; null: that
     Column("kind", String(30), nullable=False),
-    Column("event", Text, nullable=False),  # as JSON; events hold nothing personal
+    Column("event", Text, nullable=False),  # as JSON; nothing personal, but for the host of a webhook
     Column("recorded_at", Instant, nullable=False),  # the stack's clock; the next three are real time
     Column("queued_at", Instant, nullable=False),
     Column("next_try_at", Instant, nullable=False),

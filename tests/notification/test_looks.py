@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from services.notification.samples import COUNTRIES, SAMPLES, write
+from services.notification.webhooks.outage import EndpointDisabled
 from tests.notification.facts import programme
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -45,6 +47,16 @@ def test_no_mail_is_wider_than_a_telephone(browser: Browser) -> None:
             page.set_content(write(sample, language, programme()).html)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, (sample.name, language)
             assert page.evaluate(BEYOND) == [], (sample.name, language)
+
+
+def test_a_host_however_long_is_not_wider_than_a_telephone(browser: Browser) -> None:
+    page = opened(browser, "light")
+    (sample,) = (sample for sample in SAMPLES if sample.name == "webhook-disabled")
+    for host in (".".join(["x" * 63] * 3), ".".join(["webhooks-of-our-systems"] * 9)):
+        assert isinstance(sample.event, EndpointDisabled)
+        named = sample._replace(event=replace(sample.event, host=host))
+        page.set_content(write(named, "de", programme()).html)
+        assert page.evaluate(BEYOND) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

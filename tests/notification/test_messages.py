@@ -110,6 +110,13 @@ def test_nothing_of_the_writing_is_left_over(language: str, country: str) -> Non
         assert not re.search(r"\n\n\n|  $", message.text.replace("\n-- \n", "\n")), sample.name
 
 
+@every_language
+def test_no_markup_is_seen(language: str, country: str) -> None:
+    for sample in SAMPLES:
+        seen, _ = _read(_written(sample, language, country).html)
+        assert not re.search(r"[<>]|&\w+;", seen), sample.name
+
+
 @pytest.mark.parametrize(("language", "country"), [spoken for spoken in SPOKEN if spoken[0] != "en"])
 def test_no_sentence_stays_english_in_another_language(language: str, country: str) -> None:
     for sample in SAMPLES:

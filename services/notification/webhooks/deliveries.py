@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select, update
@@ -22,9 +22,7 @@ from services.notification.tables import (
 from services.notification.webhooks import endpoints
 from services.notification.webhooks.payloads import Payload, payload_of
 from services.notification.webhooks.payloads import ping as ping_payload
-
-KEPT = timedelta(days=90)
-"""How long a delivery can be looked at and replayed."""
+from services.notification.webhooks.schedule import KEPT
 
 
 class Recorder:

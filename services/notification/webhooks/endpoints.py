@@ -21,6 +21,7 @@ from services.notification.tables import (
     webhook_endpoints,
     webhook_secrets,
 )
+from services.notification.webhooks.notices import withdraw
 from services.notification.webhooks.payloads import TYPES
 from services.notification.webhooks.signing import new_secret
 from services.notification.webhooks.target import Forbidden, Gate
@@ -120,7 +121,7 @@ def secrets_of(connection: Connection, sealer: Sealer, endpoint_id: str, now: da
 
 def enable(connection: Connection, endpoint_id: str, now: datetime) -> int:
     """Send to an endpoint again. Answers how many deliveries have waited for that; they are due at once."""
-    find(connection, endpoint_id)
+    _withdraw(connection, endpoint_id, "the endpoint was enabled again")
     connection.execute(
         update(webhook_endpoints)
         .where(webhook_endpoints.c.id == endpoint_id)
@@ -134,7 +135,7 @@ def enable(connection: Connection, endpoint_id: str, now: datetime) -> int:
 
 def remove(connection: Connection, endpoint_id: str) -> None:
     """Forget an endpoint, its secrets, and all that was or was to be sent there."""
-    find(connection, endpoint_id)
+    _withdraw(connection, endpoint_id, "the endpoint was removed")
     _delete(connection, [endpoint_id])
 
 
@@ -190,6 +191,15 @@ def _new_secret(connection: Connection, sealer: Sealer, endpoint_id: str) -> str
         webhook_secrets.insert().values(endpoint_id=endpoint_id, sealed=sealer.seal(made.encode(), endpoint_id))
     )
     return made
+
+
+def _withdraw(connection: Connection, endpoint_id: str, reason: str) -> None:
+    """Let nobody be told that an endpoint is disabled, who has not been. Raises StaffelError if there is none."""
+    its_row = select(webhook_endpoints.c.id).where(webhook_endpoints.c.id == endpoint_id)
+    connection.execute(its_row.with_for_update(key_share=True))  # it may be about to be disabled
+    endpoint = find(connection, endpoint_id)
+    if endpoint.disabled_at is not None:
+        withdraw(connection, endpoint_id, endpoint.disabled_at, reason)
 
 
 def _delete(connection: Connection, endpoint_ids: Collection[str]) -> None:

@@ -22,8 +22,11 @@ JITTER = 0.2
 """By what part a wait may be longer, so that what failed together is not tried again together."""
 PAUSES = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300))
 """How long an endpoint is left alone after so many failures in a row, whatever else is due to it."""
+KEPT = timedelta(days=90)
+"""How long a delivery can be looked at and replayed, and waits for an endpoint that is disabled."""
+GONE = 410
+"""The status by which an endpoint says that it is no more."""
 _WAIT_MAX = timedelta(hours=24)
-_GONE = 410
 
 
 class Outcome(StrEnum):
@@ -51,7 +54,7 @@ def judge(status: int | None, attempts: int, chance: float, retry_after: timedel
     """
     if status is not None and 200 <= status < 300:
         return Verdict(Outcome.DELIVERED)
-    if status == _GONE:
+    if status == GONE:
         return Verdict(Outcome.GONE)
     if attempts >= len(WAITS):
         return Verdict(Outcome.FAILED)

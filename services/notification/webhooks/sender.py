@@ -30,10 +30,12 @@ from services.notification.tables import (
 from services.notification.webhooks import metrics, schedule
 from services.notification.webhooks.deliveries import sweep
 from services.notification.webhooks.endpoints import SecretLost, secrets_of
+from services.notification.webhooks.notices import Notices
+from services.notification.webhooks.outage import EndpointDisabled
 from services.notification.webhooks.request import NoAnswer, Poster
 from services.notification.webhooks.schedule import Outcome, Verdict
 from services.notification.webhooks.signing import headers
-from services.notification.webhooks.target import Forbidden
+from services.notification.webhooks.target import Forbidden, host_of
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification")
 
@@ -64,8 +66,8 @@ class Attempted(NamedTuple):
 class Sender:
     """Makes deliveries that are due. ``step`` may be called by several threads at once."""
 
-    def __init__(self, engine: Engine, sealer: Sealer, poster: Poster) -> None:
-        self._engine, self._sealer, self._poster = engine, sealer, poster
+    def __init__(self, engine: Engine, sealer: Sealer, poster: Poster, notices: Notices) -> None:
+        self._engine, self._sealer, self._poster, self._notices = engine, sealer, poster, notices
         self._reading = reading(engine)
         self._real = RealClock()
         self._chance = secrets.SystemRandom()
@@ -196,6 +198,7 @@ class Sender:
         if reason is not None and endpoint.state == EndpointState.ENABLED:
             changes |= {"state": EndpointState.DISABLED, "disabled_at": now, "disabled_reason": reason[:200]}
             raise_alert(connection, self._engine, _notice(row, endpoint.partner_id, reason, now), now)
+            self._notices.tell(connection, _outage(row, endpoint.partner_id, verdict, made, now))
             metrics.DISABLED.inc()
             _log.warning("a webhook endpoint was disabled", endpoint=row.endpoint_id, status=made.status)
         its_row = update(webhook_endpoints).where(webhook_endpoints.c.id == endpoint.id)
@@ -242,6 +245,17 @@ def _notice(row: Row[Any], partner_id: str, reason: str, now: datetime) -> Alert
         f"Webhook endpoint {row.endpoint_id} of partner {partner_id} is disabled: "
         + ("it answered 410 Gone." if "410" in reason else "nothing came through for days."),
         partner_id,
+    )
+
+
+def _outage(row: Row[Any], partner_id: str, verdict: Verdict, made: Attempted, now: datetime) -> EndpointDisabled:
+    return EndpointDisabled(
+        partner_id=partner_id,
+        endpoint_id=row.endpoint_id,
+        host=host_of(row.url),
+        status=made.status,
+        failing_since=None if verdict.outcome is Outcome.GONE else row.queued_at,
+        occurred_at=now,
     )
 
 

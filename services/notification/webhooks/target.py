@@ -103,6 +103,12 @@ class Gate(NamedTuple):
         return address in _OPEN_6 and not any(address in network for network in _CLOSED_6)
 
 
+def host_of(url: str) -> str:
+    """The host that an address names: all of it that may be shown. Empty if the address is none."""
+    match = _URL.fullmatch(url)
+    return match["host"].lower() if match else ""
+
+
 def gate_of(settings: Settings) -> Gate:
     """The gate that the settings describe. Raises UsageError."""
     try:

@@ -10,19 +10,23 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from deploy.runtime.clock import RealClock
+from deploy.runtime.settings import Settings
 from schemas.events import Event
 from services.kit.consumer import Batch, Received
 from services.kit.database import reading
 from services.kit.sealing import Sealer
+from services.notification.addresses import Addresses
+from services.notification.reach import Reach
 from services.notification.tables import DeliveryState, webhook_deliveries, webhook_endpoints
 from services.notification.webhooks import deliveries, endpoints
 from services.notification.webhooks.deliveries import Recorder
 from services.notification.webhooks.endpoints import Added
+from services.notification.webhooks.notices import Notices
 from services.notification.webhooks.request import Poster
 from services.notification.webhooks.sender import Sender
 from services.notification.webhooks.target import Gate
 from tests.notification.conftest import Desk
-from tests.notification.facts import partner, received
+from tests.notification.facts import partner, programme, received
 from tests.notification.webhooks.receiver import Receiver, trusting
 
 GATE = Gate(insecure=True)
@@ -33,11 +37,15 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 class Hub:
     """Recorder and sender. What is ``told`` comes from the topics now."""
 
-    def __init__(self, engine: Engine, outgoing: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, outgoing: Engine, settings: Settings) -> None:
+        self.engine, self.settings = engine, settings
         self.clock = RealClock()
         self.recorder = Recorder(engine, self.clock)
-        self.sender = Sender(outgoing, SEALER, Poster(GATE, trusting()))
+        self.sender = Sender(outgoing, SEALER, Poster(GATE, trusting()), notices(outgoing, settings))
+
+    def another_sender(self, sealer: Sealer = SEALER) -> Sender:
+        """The sender of another process."""
+        return Sender(self.engine, sealer, Poster(GATE, trusting()), notices(self.engine, self.settings))
 
     def add(self, url: str, *types: str, number: int = 1) -> Added:
         """Enter an endpoint of a partner."""
@@ -101,7 +109,13 @@ class Hub:
 @pytest.fixture
 def hub(desk: Desk, outgoing: Engine) -> Hub:
     desk.told(partner(1), partner(2), partner(3))
-    return Hub(desk.engine, outgoing)
+    return Hub(desk.engine, outgoing, desk.settings)
+
+
+def notices(engine: Engine, settings: Settings) -> Notices:
+    """Tells partners, as the service does."""
+    clock = RealClock()
+    return Notices(engine, clock, Reach(clock, programme(), Addresses(settings)))
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from schemas.events import CloseKind, PayoutStatus, id_of
 from services.notification.loops import Loop
 from services.notification.tables import staff_alerts, webhook_deliveries, webhook_endpoints
 from services.notification.webhooks import deliveries, endpoints, metrics, schedule
-from services.notification.webhooks.request import Poster
-from services.notification.webhooks.sender import CLAIM, Sender
+from services.notification.webhooks.sender import CLAIM
 from tests.notification.facts import bank_details, close, payout, tier, week
-from tests.notification.webhooks.conftest import GATE, SEALER, Hub
-from tests.notification.webhooks.receiver import Receiver, Reply, trusting
+from tests.notification.webhooks.conftest import Hub
+from tests.notification.webhooks.receiver import Receiver, Reply
 from tests.waiting import until
 
 
@@ -227,7 +226,7 @@ def test_whoever_dies_with_a_claim_loses_it_and_the_delivery_goes_out_under_its_
 ) -> None:
     added = hub.add(receiver.url())
     hub.told(week())
-    dying = Sender(hub.engine, SEALER, Poster(GATE, trusting()))
+    dying = hub.another_sender()
     claimed = dying._claim()
     assert claimed is not None
     dying._attempt(claimed)  # it is taken, and nobody notes it
@@ -301,7 +300,7 @@ def test_what_is_old_is_forgotten(hub: Hub, receiver: Receiver) -> None:
     added = hub.add(receiver.url())
     hub.told(week(), close())
     hub.send()
-    old = hub.clock.now() - deliveries.KEPT - timedelta(hours=1)
+    old = hub.clock.now() - schedule.KEPT - timedelta(hours=1)
     with hub.engine.begin() as connection:
         one = webhook_deliveries.c.type == "week.summary"
         connection.execute(webhook_deliveries.update().where(one).values(recorded_at=old))

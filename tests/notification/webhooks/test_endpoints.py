@@ -13,11 +13,9 @@ from deploy.runtime.errors import StaffelError, UsageError
 from services.kit.sealing import Sealer
 from services.notification.tables import webhook_attempts
 from services.notification.webhooks import endpoints, metrics
-from services.notification.webhooks.request import Poster
-from services.notification.webhooks.sender import Sender
 from tests.notification.facts import received, tier, week
-from tests.notification.webhooks.conftest import GATE, SEALER, Hub
-from tests.notification.webhooks.receiver import Receiver, trusting
+from tests.notification.webhooks.conftest import SEALER, Hub
+from tests.notification.webhooks.receiver import Receiver
 
 
 def test_rotation_signs_with_both_secrets_for_a_day_and_then_with_the_new_one(hub: Hub, receiver: Receiver) -> None:
@@ -56,7 +54,7 @@ def test_secrets_lie_sealed_and_do_not_open_for_another_endpoint_or_key(hub: Hub
 def test_without_its_key_nothing_is_sent_and_nothing_is_used_up(hub: Hub, receiver: Receiver) -> None:
     added = hub.add(receiver.url())
     hub.told(week())
-    keyless = Sender(hub.engine, Sealer("another", "webhooks"), Poster(GATE, trusting()))
+    keyless = hub.another_sender(Sealer("another", "webhooks"))
     before = metrics.ATTEMPTS.labels(metrics.UNSIGNED)._value.get()
     for _ in range(3):
         assert not keyless.step()

@@ -55,7 +55,7 @@ def alone(tmp_path: object) -> Loaded:
 
 
 def test_what_happens_reaches_a_partners_server_and_what_needs_a_person_the_table(
-    running: Running, plain: Receiver
+    running: Running, plain: Receiver, mailbox: Mailbox
 ) -> None:
     running.start()
     until(lambda: (running.health() or {})["ready"], 30, "readiness")
@@ -77,6 +77,11 @@ def test_what_happens_reaches_a_partners_server_and_what_needs_a_person_the_tabl
     plain.reply = Reply(503, "down for lunch")
     failing = call(running.loaded, "webhooks", "test", made["endpoint"])
     assert (failing.code, failing.out.startswith("503 down for lunch (")) == (Exit.FAILED, True)
+    plain.reply = Reply(410, "")
+    gone = succeed(running.loaded, "webhooks", "add", "P1", plain.url())["endpoint"]
+    assert call(running.loaded, "webhooks", "test", gone).code == Exit.FAILED
+    until(lambda: mailbox.taken[-1].mail["Subject"].startswith("Your system gets no"), 10, "its mail")
+    assert gone in mailbox.taken[-1].part("plain")
     until(lambda: 'webhook_attempts_total{result="delivered"} 5.0' in running.metrics(), 10, "the count of deliveries")
     assert running.stop() == 0
     log = running.said()
