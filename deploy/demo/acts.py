@@ -23,7 +23,7 @@ class Act(NamedTuple):
     until: datetime
     share: float
     paid: bool = False
-    """Whether what can be paid must be in payment before the next act begins."""
+    """Whether what can be paid must be with the bank before the next act begins."""
 
 
 ACTS = (
