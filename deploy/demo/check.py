@@ -84,7 +84,8 @@ def payments_due(scenario: Scenario) -> list[tuple[BankDetails, int]]:
 
 
 def closed_account(scenario: Scenario) -> BankDetails:
-    """The account from which the bank sends the money back: of those who are paid once and play no part, the poorest.
+    """The account from which the bank sends the money back: of who is paid least among those who
+    are paid once and play no part.
 
     He is not paid again, as long as he gives no other account.
     """
