@@ -74,13 +74,16 @@ class Statement(NamedTuple):
 
 
 class Bank:
-    """Call ``step`` again and again. ``closed`` is the IBAN from which money comes back."""
+    """Keeps one account, that of the payer. Call ``step`` again and again.
+
+    ``closed`` is the IBAN from which money comes back.
+    """
 
     def __init__(self, orders: Path, answers: Path, closed: str) -> None:
         self._orders, self._answers, self._closed = orders, answers, closed
         self._read: set[Path] = set()
-        self._due: defaultdict[tuple[date, str], list[Movement]] = defaultdict(list)
-        self._balances: defaultdict[str, int] = defaultdict(lambda: _BALANCE_MINOR)
+        self._due: defaultdict[date, list[Movement]] = defaultdict(list)
+        self._account, self._balance_minor = "", _BALANCE_MINOR
         self._numbers = count(1)
 
     def step(self, now: datetime) -> None:
@@ -88,21 +91,22 @@ class Bank:
         for path in sorted({*self._orders.glob("*.xml")} - self._read):
             self._read.add(path)
             self._take(read_order(path.read_bytes()), now)
-        for day_, iban in sorted(key for key in self._due if _evening(key[0]) <= now):
-            movements = self._due.pop((day_, iban))
-            statement = Statement(next(self._numbers), iban, day_, self._balances[iban], movements)
-            self._balances[iban] = statement.closing_minor
-            write(self._answers / f"camt053-{day_}.xml", render_statement(statement))
+        for over in sorted(day_ for day_ in self._due if _evening(day_) <= now):
+            movements = self._due.pop(over)
+            statement = Statement(next(self._numbers), self._account, over, self._balance_minor, movements)
+            self._balance_minor = statement.closing_minor
+            write(self._answers / f"camt053-{over}.xml", render_statement(statement))
 
     def _take(self, order: Order, now: datetime) -> None:
         write(self._answers / f"pain002-{order.msg_id}.xml", render_report(order, now))
+        self._account = order.iban
         debited = max(order.execution_date, _next_evening(now))
         back = bank_day_after(debited, _DAYS_TO_RETURN)
         for payment in order.payments:
-            self._due[debited, order.iban].append(Movement(payment.end_to_end_id, payment.amount_minor))
+            self._due[debited].append(Movement(payment.end_to_end_id, payment.amount_minor))
             if payment.iban == self._closed:
                 returned = Movement(payment.end_to_end_id, payment.amount_minor, _ACCOUNT_CLOSED)
-                self._due[back, order.iban].append(returned)
+                self._due[back].append(returned)
 
 
 def read_order(content: bytes) -> Order:

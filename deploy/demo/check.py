@@ -84,10 +84,9 @@ def payments_due(scenario: Scenario) -> list[tuple[BankDetails, int]]:
 
 
 def closed_account(scenario: Scenario) -> BankDetails:
-    """The account from which the bank sends the money back: of who is paid least among those who
-    are paid once and play no part.
+    """The account from which the bank sends the money back. Nobody pays there again: its owner must name another.
 
-    He is not paid again, as long as he gives no other account.
+    It is that of who is paid least, among those who are paid once and play no part.
     """
     final = recount(scenario.registered, _before_final(scenario.moments))
     end = recount(scenario.registered, scenario.moments)
