@@ -38,9 +38,10 @@ def demo(
     """Run a whole quarter through the real thing, and check the result.
 
     Starts the stack on this machine, makes up a few hundred partners and their sales with everything that goes wrong
-    in life, and sends them while a test clock runs through the quarter, its closes, the payments and a late return.
-    Then an independent recount is held against every partner's page, every close and the payment files. The stack
-    stays up to look around in until Ctrl-C.
+    in life, and sends them while a test clock runs through the quarter, its closes, the payments and a late return. A
+    made-up bank answers the payment files; one payment comes back. Then an independent recount is held against every
+    partner's page, every close, the payment files and what the bank paid. The stack stays up to look around in until
+    Ctrl-C.
     """
     from deploy.demo.play import Wishes, play
 

@@ -23,7 +23,7 @@ class Act(NamedTuple):
     until: datetime
     share: float
     paid: bool = False
-    """Whether what can be paid must be in payment before the next act begins."""
+    """Whether what can be paid must be with the bank before the next act begins."""
 
 
 ACTS = (
@@ -33,9 +33,19 @@ ACTS = (
         0.58,
     ),
     Act("the quarter has ended: provisional closes, late reports", FINAL - timedelta(days=1), 0.16),
-    Act("the final close, and the first payment file", FORGOTTEN_REPORT - timedelta(hours=1), 0.1, paid=True),
-    Act("a distributor finds a week that he never sent", LATE_RETURN - timedelta(hours=1), 0.08, paid=True),
-    Act("a unit comes back that has been paid for", CURTAIN, 0.08),
+    Act(
+        "the final close, and the first payment file, which the bank takes",
+        FORGOTTEN_REPORT - timedelta(hours=1),
+        0.1,
+        paid=True,
+    ),
+    Act(
+        "the bank pays; a distributor finds a week that he never sent",
+        LATE_RETURN - timedelta(hours=1),
+        0.08,
+        paid=True,
+    ),
+    Act("a payment comes back from the bank, and a unit that was paid for", CURTAIN, 0.08),
 )
 
 

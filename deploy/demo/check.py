@@ -1,15 +1,15 @@
-"""Compares what the stack came to with the recount: standings, what is owed, and what the payment files pay."""
+"""Compares what the stack came to with the recount: standings, what is owed, what is paid, and what came back."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from lxml import etree
 
-from deploy.demo.quarter import FINAL, QUARTER, BankDetails
+from deploy.demo.quarter import FINAL, QUARTER, BankDetails, Role
 from deploy.demo.recount import Expected, recount
 from deploy.demo.scenario import Moment, Scenario
 
@@ -23,6 +23,10 @@ class Found(NamedTuple):
     """By partner, what the closes of the quarter made payable in all."""
     paid_minor: Mapping[str, int]
     """By IBAN, the sum of the payment files."""
+    arrived_minor: Mapping[str, int]
+    """By partner, what the bank has paid and not sent back."""
+    came_back_minor: Mapping[str, int]
+    """By partner, what it has sent back."""
     dead_letters: int
     mails_twice: int
 
@@ -50,10 +54,12 @@ def compare(scenario: Scenario, found: Found) -> Verdict:
             differences[partner_id].append(
                 f"{owed.get(partner_id, 0)} cents owed, {found.payable_minor.get(partner_id, 0)} made payable"
             )
+    closed = closed_account(scenario)
     for details, cents in payments_due(scenario):
         paid = found.paid_minor.get(details.iban, 0)
         if paid != cents:
             differences[details.partner_id].append(f"{cents} cents to be paid, {paid} in the payment files")
+        differences[details.partner_id] += _at_the_bank(found, details.partner_id, cents, details == closed)
     strangers = set(found.paid_minor) - {details.iban for details in scenario.bank_details}
     others = [f"an account that nobody has is paid: {strangers}"] if strangers else []
     broken = sum(isinstance(moment.record, bytes) for moment in scenario.moments)
@@ -77,6 +83,22 @@ def payments_due(scenario: Scenario) -> list[tuple[BankDetails, int]]:
     return due
 
 
+def closed_account(scenario: Scenario) -> BankDetails:
+    """The account from which the bank sends the money back. Nobody pays there again: its owner must name another.
+
+    It is that of who is paid least, among those who are paid once and play no part.
+    """
+    final = recount(scenario.registered, _before_final(scenario.moments))
+    end = recount(scenario.registered, scenario.moments)
+    ordinary = {actor.id for actor in scenario.actors if actor.role is Role.ORDINARY}
+    paid = []
+    for details, cents in payments_due(scenario):
+        key = details.partner_id, str(QUARTER)
+        if cents and details.partner_id in ordinary and final[key] == end[key]:
+            paid.append((cents, details))
+    return min(paid)[1]
+
+
 def paid_by_iban(files: Iterable[Path]) -> Counter[str]:
     """The sums that pain.001 files pay to each account, in cents."""
     found: Counter[str] = Counter()
@@ -87,6 +109,14 @@ def paid_by_iban(files: Iterable[Path]) -> Counter[str]:
             euros, _, cents = (amount or "").partition(".")
             found[iban or ""] += int(euros) * 100 + int(cents.ljust(2, "0"))
     return found
+
+
+def _at_the_bank(found: Found, partner_id: str, cents: int, closed: bool) -> Iterator[str]:
+    arrived, came_back = found.arrived_minor.get(partner_id, 0), found.came_back_minor.get(partner_id, 0)
+    if arrived != (0 if closed else cents):
+        yield f"{0 if closed else cents} cents to arrive, {arrived} did"
+    if came_back != (cents if closed else 0):
+        yield f"{cents if closed else 0} cents to come back, {came_back} did"
 
 
 def _before_final(moments: Iterable[Moment]) -> list[Moment]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deploy.demo.acts import Act, Tempo, perform
-from deploy.demo.check import Found, Verdict, compare, paid_by_iban
+from deploy.demo.bank import Bank
+from deploy.demo.check import Found, Verdict, closed_account, compare, paid_by_iban
 from deploy.demo.feed import Feed, register
 from deploy.demo.quarter import QUARTER
 from deploy.demo.recount import Expected
@@ -31,6 +32,7 @@ _PATIENCE_SECONDS = 60.0
 _QUIET_SECONDS = 2.0
 _PICTURE_SECONDS = 0.2
 _STEP_SECONDS = 0.03
+_STAY_SECONDS = 1.0
 
 
 class Outcome(NamedTuple):
@@ -53,6 +55,8 @@ class Performance:
         self._tempo = Tempo(self._settings)
         self._reports = sum(not isinstance(moment.record, Partner) for moment in scenario.moments)
         self._pictured_at = 0.0
+        closed = closed_account(scenario).iban
+        self._bank = Bank(Path(self._settings.payments), Path(self._settings.bank_answers), closed)
 
     def run(self, seconds: float) -> Outcome:
         """Play all acts in about so many seconds. Raises StaffelError if the stack gives up."""
@@ -70,18 +74,24 @@ class Performance:
         finally:
             self._watch.close()
 
+    def stay(self) -> None:
+        """Let the bank answer what is still handed to it, until the stack is over."""
+        while not self._stack.over.wait(_STAY_SECONDS):
+            self._bank.step(self._tempo.now())
+
     def _step(self, title: str) -> None:
         if self._stack.over.is_set():
             raise self._stack.failure or StaffelError("the stack has stopped")
         now = self._tempo.now()
         self._feed.send_due(now)
+        self._bank.step(now)
         if time.monotonic() - self._pictured_at >= _PICTURE_SECONDS:
             self._pictured_at = time.monotonic()
             self._show(Scene(now, title, self._feed.sent, self._reports, self._watch.figures()))
         time.sleep(_STEP_SECONDS)
 
     def _settle(self, act: Act) -> None:
-        """Wait until the stream has applied all that was sent and, if the act is about money, all is in payment."""
+        """Wait until the stream has applied all that was sent and, if the act is about money, all is with the bank."""
         self._feed.flush()
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline and not (self._watch.caught_up() and (not act.paid or self._all_paid())):
@@ -129,6 +139,8 @@ class Performance:
             standings=self._standings(),
             payable_minor=self._watch.payable_by_partner(),
             paid_minor=paid_by_iban(payment_files(settings)),
+            arrived_minor=self._watch.arrived_by_partner(),
+            came_back_minor=self._watch.came_back_by_partner(),
             dead_letters=self._watch.figures().dead_letters,
             mails_twice=sum(number - 1 for number in ids.values()),
         )

@@ -21,8 +21,8 @@ from deploy.runtime.settings import Loaded
 
 _OWN = ("kafka", "registry_url", "smtp_url", "portal_db_url", "notification_db_url", "payout_db_url")
 
-_UNATTENDED = {"anomaly_factor": 0.0, "anomaly_last_days_percent": 0}
-"""Nobody of the staff is there to look at what is unusual and let it go."""
+_UNATTENDED = {"anomaly_factor": 0.0, "anomaly_last_days_percent": 0, "payout_automatic_euros": 10_000_000}
+"""Nobody of the staff is there to look at what is unusual and let it go, or to approve a payment file."""
 
 
 class Wishes(NamedTuple):
@@ -53,12 +53,13 @@ def play(loaded: Loaded, wishes: Wishes) -> Exit:
         own = reload(loaded, data=data, clock=OPENS.isoformat(), clock_rate=1.0, **_UNATTENDED)
         with Stack(own, report=lambda line: note(f"  {line}")) as stack:
             stack.wait_ready()
-            outcome = Performance(stack, scenario).run(wishes.seconds)
+            performance = Performance(stack, scenario)
+            outcome = performance.run(wishes.seconds)
             print(report.result(outcome), flush=True)
             if not wishes.leave:
                 print(f"\n{report.places(scenario, own.settings, wishes.data is None)}\n\nCtrl-C stops it.", flush=True)
                 with suppress(KeyboardInterrupt):
-                    stack.over.wait()
+                    performance.stay()
             note("stopping …")
             failure = stack.failure
     if failure is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from deploy.cli.output import paint
+from deploy.demo.check import closed_account
 from deploy.demo.performance import Outcome, payment_files
 from deploy.demo.quarter import QUARTER, Role
 from deploy.demo.scenario import Scenario
@@ -18,6 +21,7 @@ _EXAMPLES = (
     (Role.LIFTED, "9 units, until a forgotten report brought the tenth"),
     (Role.LATECOMER, "sold for weeks before he registered"),
 )
+_CLOSED = "his account was closed, so the bank sent the payment back"
 
 
 def result(outcome: Outcome) -> str:
@@ -50,18 +54,28 @@ def result(outcome: Outcome) -> str:
 def places(scenario: Scenario, settings: Settings, temporary: bool) -> str:
     """Where to look around."""
     lines = ["Partners' pages, as behind the links in their mails:"]
-    for role, why in _EXAMPLES:
-        actor = scenario.named(role)
-        link = link_for(settings, Invitation("partner", actor.id), str(QUARTER))
-        lines += [f"{paint(actor.partner.name, 'bold')}: {why}", f"  {link}"]
+    shown = [(scenario.named(role).partner, why) for role, why in _EXAMPLES]
+    closed = closed_account(scenario).partner_id
+    shown += [(actor.partner, _CLOSED) for actor in scenario.actors if actor.id == closed]
+    for partner, why in shown:
+        link = link_for(settings, Invitation("partner", partner.partner_id), str(QUARTER))
+        lines += [f"{paint(partner.name, 'bold')}: {why}", f"  {link}"]
     fate = " (removed at the end; --data DIR keeps it)" if temporary else ""
     rows = [
         ("The vendor's page", link_for(settings, Invitation("staff", ""), str(QUARTER))),
         ("Inbox", f"http://127.0.0.1:{settings.port(Port.INBOX)}/"),
         *(("Payment file", str(path.resolve())) for path in payment_files(settings)),
+        *_statements(settings, scenario.named(Role.CLAWBACK).id),
+        ("The bank", f"./staffel bank status --data {settings.data.resolve()}"),
         ("Data and logs", f"{settings.data.resolve()}{fate}"),
     ]
     return "\n".join([*lines, "", *_lines(rows)])
+
+
+def _statements(settings: Settings, partner_id: str) -> list[tuple[str, str]]:
+    found = sorted(Path(settings.statements).resolve().glob("*/*.pdf"))
+    of_partner = [path for path in found if path.parent.name == partner_id]
+    return [("Statements", f"{path} and {len(found) - 1:,} more") for path in of_partner[:1]]
 
 
 def _lines(rows: list[tuple[str, str]]) -> list[str]:

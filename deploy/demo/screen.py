@@ -102,7 +102,8 @@ def line(scene: Scene) -> str:
     return (
         f"{scene.now:%Y-%m-%d}  {scene.sent} of {scene.records} sent: {verdicts}, {figures.dead_letters} dead letters; "
         f"{figures.tier_changes} tier changes, {figures.mails} mails, {sum(figures.closes.values())} closes; "
-        f"{euros(figures.earned_minor)} earned, {euros(figures.money[Money.IN_PAYMENT])} in payment"
+        f"{euros(figures.earned_minor)} earned, {euros(figures.money[Money.IN_PAYMENT])} in payment, "
+        f"{euros(figures.money[Money.PAID])} paid"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, deque
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -38,9 +39,10 @@ from schemas.topics import (
     TIER_CHANGES,
     WEEKLY_SUMMARIES,
 )
+from services.payout.holds import BANK_DETAILS_INVALID
 
 _TOPICS = (TALLIES, SALE_LINES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, POSITIONS, DEAD_LETTERS)
-_LATEST_KEPT = 6
+_LATEST_KEPT = 4
 _HARMLESS = (KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT)
 """The end of a partition; and a broker that is away, to which the client returns by itself."""
 
@@ -49,10 +51,15 @@ class Money(StrEnum):
     """Where the money of a close is."""
 
     PAYABLE = "payable"
-    IN_PAYMENT = "in payment files"
+    IN_PAYMENT = "in payment"
+    PAID = "paid"
+    CAME_BACK = "came back"
     WAITING = "no bank details"
     HELD = "held"
     CLAWBACK = "to be set off"
+
+
+_HANDED_OVER = (Money.IN_PAYMENT, Money.PAID, Money.CAME_BACK)
 
 
 class Figures(NamedTuple):
@@ -70,7 +77,7 @@ class Figures(NamedTuple):
     money: Counter[Money]
     """Cents by where they are."""
     payments: int
-    """How many amounts are in a payment file."""
+    """How many amounts have been in a payment file."""
     payments_waiting: int
     """How many amounts are payable and in no payment file yet."""
     dead_letters: int
@@ -120,7 +127,7 @@ class Watch:
                 closes=self._closes.copy(),
                 payable_minor=sum(self._payable.values()),
                 money=money,
-                payments=places.count(Money.IN_PAYMENT),
+                payments=sum(place in _HANDED_OVER for place in places),
                 payments_waiting=places.count(Money.PAYABLE),
                 dead_letters=self._counts["sales-dead-letters"],
                 mails=count_mails(self._mails),
@@ -130,6 +137,18 @@ class Watch:
         """What all closes of the quarter together made payable, in cents."""
         with self._lock:
             return dict(self._payable)
+
+    def arrived_by_partner(self) -> dict[str, int]:
+        """What the partners have on their accounts, as far as it is known, in cents."""
+        with self._lock:
+            payouts = list(self._payouts.values())
+        return _by_partner(payout for payout in payouts if payout.status in (PayoutStatus.PAID, PayoutStatus.NETTED))
+
+    def came_back_by_partner(self) -> dict[str, int]:
+        """What the bank has sent back and nobody has got since, in cents."""
+        with self._lock:
+            payouts = list(self._payouts.values())
+        return _by_partner(payout for payout in payouts if _place(payout) is Money.CAME_BACK)
 
     def caught_up(self) -> bool:
         """Whether the stream has applied every record that is in ``sales``."""
@@ -199,11 +218,22 @@ def _place(payout: PayoutStatusChanged) -> Money | None:
             return Money.PAYABLE if payout.amount_minor > 0 else Money.CLAWBACK
         case PayoutStatus.IN_PAYMENT:
             return Money.IN_PAYMENT
+        case PayoutStatus.PAID:
+            return Money.PAID
+        case PayoutStatus.RETURNED:
+            return Money.CAME_BACK
         case PayoutStatus.WAITING:
-            return Money.WAITING
+            return Money.CAME_BACK if payout.reason == BANK_DETAILS_INVALID else Money.WAITING
         case PayoutStatus.HELD:
             return Money.HELD
     return None
+
+
+def _by_partner(payouts: Iterable[PayoutStatusChanged]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for payout in payouts:
+        sums[payout.partner_id] += payout.amount_minor
+    return dict(sums)
 
 
 def count_mails(folder: Path) -> int:

@@ -19,6 +19,7 @@ from services.portal.queries import PartnerRows, SalesFilter, SalesPage, standin
 from streams.rules.terms import NextTier, Programme, QuarterDates, Terms
 
 _SEARCH_LENGTH_MAX = 100
+_NOT_ACCEPTED = "bank-details-invalid"
 _SHOWN = (LineStatus.COUNTED, LineStatus.PENDING, LineStatus.REJECTED, LineStatus.RETURNED)
 
 
@@ -156,8 +157,13 @@ class PartnerPage:
 
     @property
     def waiting_minor(self) -> int:
-        """Money that only the partner's bank details are missing for."""
+        """Money that only the partner's bank details are missing for, or other ones than a bank took."""
         return sum(payout.amount_minor for payout in self.payouts if payout.status == PayoutStatus.WAITING)
+
+    @property
+    def needs_other_account(self) -> bool:
+        """Whether there are bank details, but a bank did not accept them."""
+        return any(payout.status == PayoutStatus.WAITING and payout.reason == _NOT_ACCEPTED for payout in self.payouts)
 
     @property
     def paid_minor(self) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from deploy.demo.check import Found, compare, paid_by_iban, payments_due
-from deploy.demo.quarter import Role
+from deploy.demo.check import Found, closed_account, compare, paid_by_iban, payments_due
+from deploy.demo.quarter import CURTAIN, FINAL, Role
 from deploy.demo.recount import Expected, recount
 from deploy.demo.scenario import Scenario, make
 
@@ -21,10 +22,14 @@ def scenario() -> Scenario:
 def right(scenario: Scenario) -> Found:
     """What a stack finds that makes no mistake."""
     expected = recount(scenario.registered, scenario.moments)
+    closed = closed_account(scenario)
+    due = {details: cents for details, cents in payments_due(scenario) if cents}
     return Found(
         standings=expected,
         payable_minor={id_: e.rebate_minor for (id_, quarter), e in expected.items() if quarter == "2026Q4"},
-        paid_minor={details.iban: cents for details, cents in payments_due(scenario) if cents},
+        paid_minor={details.iban: cents for details, cents in due.items()},
+        arrived_minor={details.partner_id: cents for details, cents in due.items() if details != closed},
+        came_back_minor={closed.partner_id: due[closed]},
         dead_letters=6,
         mails_twice=0,
     )
@@ -58,6 +63,33 @@ def test_a_payment_made_twice_or_to_nobodys_account_is_seen(scenario: Scenario, 
     iban, cents = next(iter(right.paid_minor.items()))
     assert len(compare(scenario, right._replace(paid_minor={**right.paid_minor, iban: 2 * cents})).differences) == 1
     assert len(compare(scenario, right._replace(paid_minor={**right.paid_minor, "XX00": 1})).differences) == 1
+
+
+def test_money_that_the_bank_did_not_pay_or_that_did_not_come_back_is_seen(scenario: Scenario, right: Found) -> None:
+    paid = scenario.named(Role.CLAWBACK).id
+    arrived = {**right.arrived_minor, paid: 0}
+    found = compare(scenario, right._replace(arrived_minor=arrived))
+    assert found.differences == (f"{paid}: 75000 cents to arrive, 0 did",)
+    lost = compare(scenario, right._replace(came_back_minor={}))
+    assert len(lost.differences) == 1
+    assert "to come back, 0 did" in lost.differences[0]
+    kept = compare(scenario, right._replace(came_back_minor={**right.came_back_minor, paid: 75_000}))
+    assert kept.differences == (f"{paid}: 0 cents to come back, 75000 did",)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_closed_account_is_of_somebody_who_is_paid_little_and_once(seed: int) -> None:
+    made = make(seed, 60)
+    due = dict(payments_due(made))
+    closed = closed_account(made)
+    assert sum(cents > 0 for cents in due.values()) >= 10
+    assert 0 < due[closed] < 20_000
+    assert next(actor for actor in made.actors if actor.id == closed.partner_id).role is Role.ORDINARY
+    before, at_last = (
+        recount(made.registered, [moment for moment in made.moments if moment.at < until])
+        for until in (FINAL, CURTAIN + timedelta(days=1))
+    )
+    assert before[closed.partner_id, "2026Q4"] == at_last[closed.partner_id, "2026Q4"]
 
 
 def test_what_was_paid_before_the_late_return_stays_paid(scenario: Scenario) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 from rich.console import Console
 
+from deploy.demo.acts import ACTS, Act
 from deploy.demo.quarter import ENDED, FINAL, OPENS
 from deploy.demo.screen import Scene, Screen, line
 from deploy.demo.watch import Figures, Money
@@ -22,7 +23,7 @@ FIGURES = Figures(
     tiers=Counter({0: 1100, 10: 1080, 25: 1060, 50: 1050}),
     earned_minor=124_871_230,
     tier_changes=320,
-    latest_changes=(CHANGE,) * 6,
+    latest_changes=(CHANGE,) * 4,
     summaries=13_900,
     closes=Counter(provisional=2800, final=2790, adjustment=12),
     payable_minor=124_870_000,
@@ -43,8 +44,9 @@ def picture(scene: Scene, width: int) -> list[str]:
 
 
 @pytest.mark.parametrize("now", [OPENS, ENDED, FINAL])
-def test_it_fits_80_columns_and_24_lines_and_cuts_nothing(now: datetime) -> None:
-    shown = picture(Scene(now, "the final close, and the first payment file", 3000, 3900, FIGURES), 80)
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: str(act.until.date()))
+def test_it_fits_80_columns_and_24_lines_and_cuts_nothing(now: datetime, act: Act) -> None:
+    shown = picture(Scene(now, act.title, 3000, 3900, FIGURES), 80)
     assert len(shown) <= 23
     assert max(map(len, shown)) <= 80
     assert "…" not in "".join(shown)

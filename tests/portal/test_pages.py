@@ -98,6 +98,18 @@ def test_money_without_bank_details_is_asked_for(site: Site) -> None:
     assert "Waiting for bank details" in said
 
 
+def test_who_gave_an_account_that_no_bank_takes_is_asked_for_another(site: Site) -> None:
+    feed(
+        site.engine,
+        a_tally(site.programme, "P1", 31, "2026Q3", phase=Phase.FINAL, revision=1, payable_minor=31000),
+        a_close(site.programme, "P1", CloseKind.FINAL, 1, 31, 31000, 31000),
+        a_payout("P1", 1, 4, PayoutStatus.WAITING, 31000, "bank-details-invalid"),
+    )
+    said = words(site.signed_in("P1").get("/?quarter=2026Q3").text)
+    assert "310 € is earned, but your bank did not accept our transfer. Send other bank details" in said
+    assert "waits for your bank details" not in said
+
+
 def test_why_the_vendor_holds_a_payment_is_not_for_the_partner(site: Site) -> None:
     feed(
         site.engine,
