@@ -16,9 +16,9 @@ from typing import NamedTuple, cast
 
 from lxml import etree
 
+from services.kit.files import write
 from services.payout.answers.document import day, each, first, identifier, money, open_document, text
 from services.payout.bank_days import bank_day_after, is_bank_day, next_bank_day
-from services.payout.files import write
 from services.payout.pain001 import euros
 
 _REPORT = "urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"

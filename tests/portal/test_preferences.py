@@ -150,7 +150,7 @@ def test_while_kafka_is_away_a_choice_waits_and_is_told_later(
 ) -> None:
     choose(engine, "P1", False, PreferenceSource.MAIL, NOON)
     with monkeypatch.context() as away:
-        away.setattr("services.portal.preferences._FLUSH_SECONDS", 0.0)
+        away.setattr("services.kit.relay._FLUSH_SECONDS", 0.0)
         assert relay.step() == 0
     assert len(told(engine)) == 1
     assert until(relay.step, 20, "the choice told") == 1
