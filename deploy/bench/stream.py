@@ -158,7 +158,7 @@ def _workers(loaded: Loaded, number: int) -> Iterator[list[_Worker]]:
 
 
 def _work_off(workers: list[_Worker], sales: int, say: Say) -> Throughput:
-    begun, first, peak, base, told = 0.0, 0, 0, 0, 0
+    begun, peak, base, told = time.monotonic(), 0, 0, 0
     while True:
         at = time.monotonic()
         partitions: dict[str, int] = {}
@@ -168,10 +168,8 @@ def _work_off(workers: list[_Worker], sales: int, say: Say) -> Throughput:
         done = sum(partitions.values())
         memory = sum(worker.memory() for worker in workers)
         peak = max(peak, memory)
-        if not done:
-            base = max(base, memory)
-        elif not begun:
-            begun, first = at, done
+        if not done:  # the first sale is applied after this look
+            begun, base = at, max(base, memory)
         if done * 5 // sales > told:
             told = done * 5 // sales
             say(f"  {done:,} applied")
@@ -183,7 +181,7 @@ def _work_off(workers: list[_Worker], sales: int, say: Say) -> Throughput:
     return Throughput(
         sales,
         round(seconds, 2),
-        round((sales - first) / seconds),
+        round(sales / seconds),
         round(sales / cpu),
         round(peak / 1e6),
         round((peak - base) / sales),
