@@ -101,9 +101,10 @@ def release(
         if broken:  # not the run's fault: it stays as it is, and nothing is booked into books in doubt
             raise StaffelError(f"run {msg_id} was not released: an invariant is broken: {broken[0]}", code="in-doubt")
         today = now.astimezone(programme.zone).date()
-        why = _objection(connection, vault, run, today)
+        covered, paid = _covered(connection, msg_id), _payments(connection, msg_id)
+        why = _objection(connection, vault, run, covered, paid, today)
         if why is None:
-            _pay(connection, run, by, now)
+            _pay(connection, run, covered, paid, by, now)
         else:
             void(connection, msg_id, why, by, now)
     if why is not None:
@@ -149,7 +150,14 @@ def _approvals_missing(connection: Connection, run: Row[Any], limits: Limits) ->
     return max(0, limits.approvals_needed(run.total_minor) - len(people(names)))
 
 
-def _objection(connection: Connection, vault: Vault, run: Row[Any], today: date) -> str | None:
+def _objection(
+    connection: Connection,
+    vault: Vault,
+    run: Row[Any],
+    covered: Sequence[Row[Any]],
+    paid: Sequence[Row[Any]],
+    today: date,
+) -> str | None:
     """Why a run can't be paid as it was prepared, or None."""
     if run.execution_date <= today:
         return "its day is over: the bank could not pay on it any more"
@@ -157,11 +165,10 @@ def _objection(connection: Connection, vault: Vault, run: Row[Any], today: date)
     if hashlib.sha256(vault.open(file.sealed, run.msg_id)).hexdigest() != file.sha256:
         return "the stored file is not the one that was approved"
     sums: Counter[str] = Counter()
-    for row in _covered(connection, run.msg_id):
+    for row in covered:
         if row.state != State.PAYABLE:
             return f"{row.id} is {row.state} by now"
         sums[row.end_to_end_id] += row.amount_minor
-    paid = connection.execute(select(payments).where(payments.c.msg_id == run.msg_id)).all()
     if sums != Counter({row.end_to_end_id: row.amount_minor for row in paid}):
         return "something that it covers was paid otherwise by now"
     for some in chunks(paid):
@@ -173,19 +180,28 @@ def _objection(connection: Connection, vault: Vault, run: Row[Any], today: date)
     return None
 
 
-def _pay(connection: Connection, run: Row[Any], by: str, now: datetime) -> None:
+def _pay(
+    connection: Connection,
+    run: Row[Any],
+    covered: Sequence[Row[Any]],
+    paid: Sequence[Row[Any]],
+    by: str,
+    now: datetime,
+) -> None:
     connection.execute(update(payments).where(payments.c.msg_id == run.msg_id).values(state=PaymentState.RELEASED))
     connection.execute(
         update(runs).where(runs.c.msg_id == run.msg_id).values(state=RunState.RELEASED, closed_by=by, closed_at=now)
     )
-    made = connection.execute(
-        select(payments).where(payments.c.msg_id == run.msg_id).order_by(payments.c.partner_id)
-    ).all()
-    for some in chunks(made):
+    for some in chunks(paid):
         ledger.book(connection, [_journal(row) for row in some], now)
-    moves = [_move(row, run) for row in _covered(connection, run.msg_id)]
+    moves = [_move(row, run) for row in covered]
     for few in chunks(moves):
         move(connection, few, now)
+
+
+def _payments(connection: Connection, msg_id: str) -> Sequence[Row[Any]]:
+    found = select(payments).where(payments.c.msg_id == msg_id).order_by(payments.c.partner_id)
+    return connection.execute(found).all()
 
 
 def _covered(connection: Connection, msg_id: str) -> Sequence[Row[Any]]:

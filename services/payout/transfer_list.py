@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import date
 
 from services.payout.pain001 import Transfer, euros
+from services.payout.spreadsheet import plain
 
 HEADER = (
     *("end_to_end_id", "execution_date", "amount", "currency"),
     *("account_holder", "account", "bic", "town", "country", "remittance"),
 )
-_FORMULA = ("=", "+", "-", "@")
 
 
 def render(execution_date: date, transfers: Sequence[Transfer]) -> bytes:
@@ -28,16 +28,12 @@ def render(execution_date: date, transfers: Sequence[Transfer]) -> bytes:
                 execution_date.isoformat(),
                 euros(transfer.amount_minor),
                 "EUR",
-                _plain(transfer.name),
+                plain(transfer.name),
                 transfer.iban,
                 transfer.bic,
-                _plain(transfer.town),
+                plain(transfer.town),
                 transfer.country,
-                _plain(transfer.remittance),
+                plain(transfer.remittance),
             ]
         )
     return text.getvalue().encode()
-
-
-def _plain(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text  # a spreadsheet must not take a name for a formula

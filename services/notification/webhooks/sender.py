@@ -197,7 +197,7 @@ class Sender:
         reason = _why_disabled(verdict, endpoint, row, made)
         if reason is not None and endpoint.state == EndpointState.ENABLED:
             changes |= {"state": EndpointState.DISABLED, "disabled_at": now, "disabled_reason": reason[:200]}
-            raise_alert(connection, self._engine, _notice(row, endpoint.partner_id, reason, now), now)
+            raise_alert(connection, self._engine, _notice(row, endpoint.partner_id, verdict, now), now)
             self._notices.tell(connection, _outage(row, endpoint.partner_id, verdict, made, now))
             metrics.DISABLED.inc()
             _log.warning("a webhook endpoint was disabled", endpoint=row.endpoint_id, status=made.status)
@@ -238,12 +238,12 @@ def _why_disabled(verdict: Verdict, endpoint: Row[Any], row: Row[Any], made: Att
     return f"nothing came through for days, at last: {last}"
 
 
-def _notice(row: Row[Any], partner_id: str, reason: str, now: datetime) -> Alert:
+def _notice(row: Row[Any], partner_id: str, verdict: Verdict, now: datetime) -> Alert:
     # What the endpoint says stays in our tables: a chat is somebody else's house.
     return Alert(
         f"webhook-disabled:{row.endpoint_id}:{now.isoformat()}",
         f"Webhook endpoint {row.endpoint_id} of partner {partner_id} is disabled: "
-        + ("it answered 410 Gone." if "410" in reason else "nothing came through for days."),
+        + ("it answered 410 Gone." if verdict.outcome is Outcome.GONE else "nothing came through for days."),
         partner_id,
     )
 

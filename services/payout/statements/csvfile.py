@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
+from services.payout.spreadsheet import plain
 from services.payout.statements.facts import Facts, Line
 
 COLUMNS = (
     *("statement", "issued_on", "partner_id", "quarter", "terms_version", "entry", "entry_id", "sale_id", "date"),
     *("product_id", "product", "serial_number", "units", "rate_minor", "currency"),
 )
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Entry(NamedTuple):
@@ -43,7 +43,7 @@ def render(facts: Facts) -> bytes:
                     *(line.product_id, facts.products.get(line.product_id, ""), entry.serial_number),
                     *(entry.units, part.rate_minor, facts.currency),
                 )
-                writer.writerow([_safe(cell) if isinstance(cell, str) else cell for cell in row])
+                writer.writerow([plain(cell) if isinstance(cell, str) else cell for cell in row])
     return b"\xef\xbb\xbf" + text.getvalue().encode()
 
 
@@ -58,8 +58,3 @@ def _entries(line: Line) -> Iterator[_Entry]:
             yield _Entry("sale", line.sale_id, line.sold_on, "", rest)
     for back in line.returns:  # nor which of them came back
         yield _Entry("return", back.return_id, back.returned_on, "", -back.units)
-
-
-def _safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_BEGINS_A_FORMULA) else text
