@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_precision
@@ -78,8 +79,8 @@ def _amount(minor: int, currency: str, locale: Locale) -> str:
 
 @cache
 def languages(texts: Path) -> frozenset[str]:
-    """The languages that are spoken: English, and each that has a catalogue in this folder."""
-    return frozenset({ENGLISH, *(path.stem for path in texts.glob("*.po"))})
+    """The languages that are spoken: English, and each that has a catalogue, or a folder of them, in this folder."""
+    return frozenset({ENGLISH, *(path.stem for path in texts.iterdir() if path.is_dir() or path.suffix == ".po")})
 
 
 @cache
@@ -96,11 +97,19 @@ def catalogue(texts: Path, language: str) -> gettext.NullTranslations:
     """The sentences of a language."""
     if language == ENGLISH:
         return gettext.NullTranslations()
-    compiled = io.BytesIO()
-    with (texts / f"{language}.po").open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
+    compiled, sentences = io.BytesIO(), Catalog(locale=language)
+    for path in catalogues(texts, language):
+        with path.open("rb") as file:
+            for message in read_po(file, locale=language):
+                sentences[message.id] = message
+    write_mo(compiled, sentences)
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+def catalogues(texts: Path, language: str) -> list[Path]:
+    """The files that hold a language's sentences: one, or a folder of one for each part of the product."""
+    return sorted((texts / language).glob("*.po")) or [texts / f"{language}.po"]
 
 
 def spoken(texts: Path, language: str) -> str:

@@ -1,7 +1,7 @@
-"""Who is asking: sessions opened by a personal link, and the marks that a form must carry.
+"""Who is asking: sessions, opened by a personal link or by signing in, and the marks that a form must carry.
 
-A link's session is good for looking only; see deploy/decisions/0004-view-sessions.md. Sessions live by real time,
-whatever clock the programme runs on.
+A link's session is good for looking only, until a second factor is shown; see deploy/decisions/0004-view-sessions.md.
+Sessions live by real time, whatever clock the programme runs on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import secrets
 from datetime import timedelta
-from typing import NamedTuple
+from enum import IntEnum
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, delete, insert, select, update
@@ -27,7 +28,18 @@ LIFETIME = timedelta(hours=12)
 IDLE = timedelta(minutes=30)
 _NOTED_EVERY = timedelta(minutes=1)
 """A use is written down only if the last one noted is older than this."""
+CONFIRMED_FOR = timedelta(minutes=15)
+"""How long a second factor opens what needs one, counted from when it was shown."""
 PARTNER, STAFF = "partner", "staff"
+
+
+class Role(IntEnum):
+    """What somebody of the vendor's staff may do; each includes those before it."""
+
+    NONE = 0
+    VIEWER = 1
+    OPERATOR = 2
+    APPROVER = 3
 
 
 class Visitor(NamedTuple):
@@ -37,6 +49,17 @@ class Visitor(NamedTuple):
     """``partner`` or ``staff``."""
     partner_id: str
     session_id: str
+    person: str = ""
+    """Who it is among the staff, or among a partner's people; empty if only a link was shown."""
+    role: Role = Role.NONE
+    confirmed: bool = False
+    """Whether a second factor was shown not long ago."""
+    viewing: str = ""
+    """The partner whose pages a member of staff looks at."""
+
+    def as_partner(self) -> Visitor:
+        """The visitor that pages of ``viewing`` are made for. They show that it is not he himself."""
+        return self._replace(audience=PARTNER, partner_id=self.viewing, confirmed=False)
 
 
 class Sessions:
@@ -45,7 +68,7 @@ class Sessions:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
 
-    def open(self, invitation: Invitation) -> str:
+    def open(self, invitation: Invitation, person: str = "", role: Role = Role.NONE) -> str:
         """Begin a session and return its id, which is new and known to nobody else."""
         session_id, now = new_id(), self._clock.now()
         with self._engine.begin() as connection:
@@ -55,6 +78,9 @@ class Sessions:
                     id_hash=_hash(session_id),
                     audience=invitation.audience,
                     partner_id=invitation.partner_id,
+                    person=person,
+                    role=role,
+                    viewing="",
                     opened_at=now,
                     used_at=now,
                 )
@@ -74,12 +100,25 @@ class Sessions:
         if used and now - row.used_at >= _NOTED_EVERY:
             with self._engine.begin() as connection:
                 connection.execute(update(sessions).where(own).values(used_at=now))
-        return Visitor(row.audience, row.partner_id, session_id)
+        confirmed = row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR
+        return Visitor(row.audience, row.partner_id, session_id, row.person, Role(row.role), confirmed, row.viewing)
+
+    def confirm(self, session_id: str) -> None:
+        """Note that a second factor was shown in this session."""
+        self._note(session_id, confirmed_at=self._clock.now())
+
+    def view(self, session_id: str, partner_id: str) -> None:
+        """Let a member of staff look at a partner's pages; an empty id ends it."""
+        self._note(session_id, viewing=partner_id)
 
     def end(self, session_id: str) -> None:
         """End a session. Its id is worth nothing from now on."""
         with self._engine.begin() as connection:
             connection.execute(delete(sessions).where(sessions.c.id_hash == _hash(session_id)))
+
+    def _note(self, session_id: str, **facts: Any) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(update(sessions).where(sessions.c.id_hash == _hash(session_id)).values(**facts))
 
 
 class Cookies:

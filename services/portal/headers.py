@@ -18,7 +18,6 @@ _ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _HSTS = "max-age=31536000"
-_NAMES = {"/": "partner", "/programme": "programme", "/logout": "logout", "/weekly-mail": "weekly-mail"}
 
 
 class Guarded:
@@ -32,31 +31,18 @@ class Guarded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, page = time.monotonic(), page_name(scope["path"])
+        began, static = time.monotonic(), scope["path"].startswith("/static/")
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
-                kept = page == "static" and message["status"] in (200, 304)
+                # The route's name: few, and nothing personal, as a path may be.
+                page = "static" if static else scope.get("staffel.page", "other")
+                kept = static and message["status"] in (200, 304)
                 headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-store"
                 REQUESTS.labels(page, str(message["status"])).inc()
                 SECONDS.labels(page).observe(time.monotonic() - began)
             await send(message)
 
         await self._app(scope, receive, send_guarded)
-
-
-def page_name(path: str) -> str:
-    """A path's name in metrics: few, and nothing personal."""
-    if path.startswith("/l/"):
-        return "link"
-    if path.startswith("/statements/"):
-        return "statement"
-    if path.startswith("/unsubscribe/"):
-        return "unsubscribe"
-    if path.startswith("/static/"):
-        return "static"
-    if path.endswith("/events"):
-        return "events"
-    return _NAMES.get(path, "other")

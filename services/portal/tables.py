@@ -144,6 +144,10 @@ sessions = Table(
     Column("id_hash", String(64), primary_key=True),
     Column("audience", String(10), nullable=False),
     Column("partner_id", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("role", Integer, nullable=False),
+    Column("viewing", Text, nullable=False),  # the partner whose pages a member of staff looks at
+    Column("confirmed_at", Instant),  # when a second factor was shown
     Column("opened_at", Instant, nullable=False),
     Column("used_at", Instant, nullable=False),
     Index("sessions_by_age", "opened_at"),

@@ -254,7 +254,7 @@ def test_every_answer_carries_the_security_headers(site: Site, monkeypatch: pyte
         own.get("/static/none"),
         own.get("/static/../tables.py"),
     ]
-    monkeypatch.setattr("services.portal.web.partner_page", lambda *_: 1 / 0)
+    monkeypatch.setattr("services.portal.routes.partner.partner_page", lambda *_: 1 / 0)
     answers.append(own.get("/"))
     assert [answer.status_code for answer in answers] == [
         *(200, 200, 404, 404, 200, 404, 403, 303, 404, 403, 200, 404, 404),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from html import unescape
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from babel.messages.pofile import read_po
 
 from deploy.runtime.clock import Segment, TestClock, write_segments
 from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
-from services.kit.speech import languages
+from services.kit.speech import catalogues, languages
 from services.payout.answers.codes import KNOWN
 from services.payout.holds import HOLDS, Ends
 from services.portal.pages import Pages
@@ -234,11 +235,14 @@ def test_every_reason_why_money_waits_has_words_and_what_the_vendor_must_mend_is
 
 @pytest.mark.parametrize("language", sorted(languages(TEXTS) - {"en"}))
 def test_every_sentence_is_translated_with_its_facts(language: str) -> None:
-    with (TEXTS / f"{language}.po").open("rb") as source:
-        catalogue = read_po(source, locale=language)
-    known = {
-        (message.id if isinstance(message.id, tuple) else (message.id,)): message for message in catalogue if message.id
-    }
+    messages = [
+        message
+        for path in catalogues(TEXTS, language)
+        for message in read_po(BytesIO(path.read_bytes()), locale=language)
+        if message.id
+    ]
+    known = {(message.id if isinstance(message.id, tuple) else (message.id,)): message for message in messages}
+    assert len(known) == len(messages), "a sentence stands in two catalogues"
     assert {tuple(key) for key in known} == sentences(), "texts are missing, or nobody says them any more"
     for key, message in known.items():
         said = message.string if isinstance(message.string, tuple) else (message.string,)

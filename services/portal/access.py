@@ -1,0 +1,181 @@
+"""Who may do what: every route is a row that says what it needs, and one function that asks for it.
+
+Whatever is not the visitor's own, or needs more than he has, is answered like what does not exist. A form must carry
+the mark of the browser that it was shown in. Handlers begin where all of that is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import parse_qs, quote
+
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from deploy.runtime.clock import Clock
+from deploy.runtime.settings import Settings
+from services.kit.statements import Shelf
+from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
+from services.portal.live import Changes
+from services.portal.metrics import REFUSED
+from services.portal.pages import Pages
+from services.portal.views import NotHere
+from services.portal.voice import Voice, voice_for, voice_for_header
+from streams.rules.terms import Programme
+
+FORM_BYTES_MAX = 4096
+CONFIRM = "/confirm"
+"""Where a partner shows more than his link, before he does what concerns money or access."""
+
+
+class Needs(StrEnum):
+    """What a visitor must have shown."""
+
+    NOTHING = "nothing"
+    """A door: the handler finds out by itself."""
+    LINK = "link"
+    """A partner, however he came in. Staff that looks at the page as this partner may read it, too."""
+    CONFIRMED = "confirmed"
+    """A partner who has shown a second factor in this session."""
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    """Staff of this role, or of one that may more."""
+
+
+_ROLES = {Needs.VIEWER: Role.VIEWER, Needs.OPERATOR: Role.OPERATOR, Needs.APPROVER: Role.APPROVER}
+
+
+class Refused(Exception):
+    """A form that no page of ours has shown to this browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What the routes work with."""
+
+    settings: Settings
+    programme: Programme
+    engine: Engine
+    clock: Clock
+    changes: Changes
+    sessions: Sessions
+    cookies: Cookies
+    forms: Forms
+    pages: Pages
+    shelf: Shelf
+
+    @property
+    def uploads(self) -> Path:
+        """Where what partners send in is kept, out of reach of any address."""
+        return self.settings.data / "uploads"
+
+
+NOBODY = Visitor("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that may be answered: by whom, and with what form."""
+
+    portal: Portal
+    request: Request
+    visitor: Visitor = NOBODY
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def mark(self) -> str:
+        """What the forms of the page must carry."""
+        return self.portal.forms.mark(self.visitor.session_id)
+
+    def voice(self, language: str = "", country: str = "") -> Voice:
+        """The voice for a partner of this language and country, or without one that of the visitor's browser."""
+        zone = self.portal.programme.zone
+        if language:
+            return voice_for(language, country, zone)
+        return voice_for_header(self.request.headers.get("accept-language", ""), zone)
+
+
+Handler = Callable[[Asked], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A route: its path, what answers, what it needs, and its name in metrics, which is nothing personal."""
+
+    path: str
+    handler: Handler
+    needs: Needs
+    name: str
+    method: str = "GET"
+    form_bytes_max: int | None = FORM_BYTES_MAX
+    """None: the handler reads the body itself, and calls ``check_mark`` with the mark that it finds there."""
+
+
+def routes(portal: Portal, rows: Sequence[Row]) -> list[Route]:
+    """The rows as routes of an application."""
+    return [Route(row.path, _endpoint(portal, row), methods=[row.method]) for row in rows]
+
+
+def check_mark(portal: Portal, request: Request, session_id: str, mark: str) -> None:
+    """Raises Refused unless the form was shown to the browser that holds this session."""
+    if not portal.forms.is_ours(request, session_id, mark):
+        raise Refused
+
+
+async def read_form(request: Request, limit: int = FORM_BYTES_MAX) -> dict[str, str]:
+    """A form's fields, of each the last value. Raises Refused for a body that none of our forms sends."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Refused
+    try:
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict")
+        return {name: values[-1] for name, values in fields.items()}
+    except ValueError:
+        raise Refused from None
+
+
+def _endpoint(portal: Portal, row: Row) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        request.scope["staffel.page"] = row.name
+        if row.needs is Needs.NOTHING:
+            return await row.handler(Asked(portal, request))
+        visitor = await _admitted(portal, request, row)
+        if row.needs is Needs.CONFIRMED and not visitor.confirmed:
+            if row.method != "GET":
+                raise NotHere
+            return RedirectResponse(f"{CONFIRM}?next={quote(request.url.path)}", 303)
+        form: dict[str, str] = {}
+        if row.method == "POST" and row.form_bytes_max is not None:
+            form = await read_form(request, row.form_bytes_max)
+            check_mark(portal, request, visitor.session_id, form.get("mark", ""))
+        return await row.handler(Asked(portal, request, visitor, form))
+
+    return answer
+
+
+async def _admitted(portal: Portal, request: Request, row: Row) -> Visitor:
+    """Who is asking, if the row is open to him. Raises NotHere, as for a page that does not exist."""
+    session_id = request.cookies.get(portal.cookies.session, "")
+    visitor = await run_in_threadpool(portal.sessions.find, session_id)
+    if visitor is None:
+        REFUSED.labels("no-session").inc()
+        raise NotHere
+    if row.needs in _ROLES:
+        admitted = visitor.audience == STAFF and visitor.role >= _ROLES[row.needs]
+    elif visitor.audience == STAFF and visitor.viewing and row.needs is Needs.LINK and row.method == "GET":
+        return visitor.as_partner()
+    else:
+        admitted = visitor.audience == PARTNER
+    if not admitted:
+        REFUSED.labels("not-his").inc()
+        raise NotHere
+    return visitor

@@ -1,0 +1,121 @@
+"""Ways in and out: the personal link, signing out, and the link under a weekly mail."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from schemas.events import PreferenceSource
+from services.kit.links import LinkExpired, LinkInvalid, read_token, read_unsubscribe_token
+from services.portal.access import Asked, Needs, Row, check_mark, read_form
+from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, new_id
+from services.portal.metrics import REFUSED, SESSIONS
+from services.portal.preferences import choose
+from services.portal.views import NotHere, read_address
+
+_FORM_SECONDS = 3600
+
+
+async def show_door(asked: Asked) -> Response:
+    """What a personal link shows: a button. Looking opens nothing, as mail scanners look at every link."""
+    portal, request = asked.portal, asked.request
+    refused = _refusal(asked)
+    if refused is not None:
+        return refused
+    cookie = request.cookies.get(portal.cookies.form) or new_id()
+    html = portal.pages.message(
+        "door", asked.voice(), mark=portal.forms.mark(cookie), action=request.url.path + wanted(asked)
+    )
+    response = HTMLResponse(html)
+    portal.cookies.put(response, portal.cookies.form, cookie, _FORM_SECONDS)
+    return response
+
+
+async def enter(asked: Asked) -> Response:
+    """Redeem a personal link: open a session and go to the page, which carries no token."""
+    portal, request = asked.portal, asked.request
+    refused = _refusal(asked)
+    if refused is not None:
+        return refused
+    form = await read_form(request)
+    check_mark(portal, request, request.cookies.get(portal.cookies.form, ""), form.get("mark", ""))
+    invitation = read_token(portal.settings, request.path_params["token"])
+    before = request.cookies.get(portal.cookies.session, "")
+    if before:
+        await run_in_threadpool(portal.sessions.end, before)
+    # The vendor's link shows the programme to the machine's owner; whoever acts in it signs in under his own name.
+    role = Role.VIEWER if invitation.audience == STAFF else Role.NONE
+    session_id = await run_in_threadpool(portal.sessions.open, invitation, "", role)
+    SESSIONS.labels(invitation.audience).inc()
+    page = "/programme" if invitation.audience == STAFF else "/"
+    response = RedirectResponse(page + wanted(asked), 303)
+    portal.cookies.put(response, portal.cookies.session, session_id, int(LIFETIME.total_seconds()))
+    portal.cookies.drop(response, portal.cookies.form)
+    return response
+
+
+async def leave(asked: Asked) -> Response:
+    """Sign out."""
+    portal, request = asked.portal, asked.request
+    session_id = request.cookies.get(portal.cookies.session, "")
+    if await run_in_threadpool(portal.sessions.find, session_id) is None:
+        raise NotHere
+    form = await read_form(request)
+    check_mark(portal, request, session_id, form.get("mark", ""))
+    await run_in_threadpool(portal.sessions.end, session_id)
+    response = HTMLResponse(portal.pages.message("left", asked.voice()))
+    portal.cookies.drop(response, portal.cookies.session)
+    return response
+
+
+async def offer_unsubscribing(asked: Asked) -> Response:
+    """What the link under a weekly mail shows: a button. Looking changes nothing, as scanners look at every link."""
+    _unsubscriber(asked)
+    return HTMLResponse(asked.portal.pages.message("unsubscribe", asked.voice(), action=asked.request.url.path))
+
+
+async def unsubscribe(asked: Asked) -> Response:
+    """Turn the weekly mail off: by the link's button, or by the mail program itself (RFC 8058), which knows no session
+    and no mark. The token is all that it takes, and this is all that the token can do."""
+    portal, partner_id = asked.portal, _unsubscriber(asked)
+    await read_form(asked.request)
+    await run_in_threadpool(choose, portal.engine, partner_id, False, PreferenceSource.MAIL, portal.clock.now())
+    return HTMLResponse(portal.pages.message("unsubscribed", asked.voice()))
+
+
+def wanted(asked: Asked) -> str:
+    """The query of the page that a link or form leads to: of the quarter that its address names."""
+    quarter = read_address(asked.request.query_params).quarter
+    return f"?quarter={quarter}" if quarter else ""
+
+
+def _unsubscriber(asked: Asked) -> str:
+    try:
+        return read_unsubscribe_token(asked.portal.settings, asked.request.path_params["token"])
+    except (LinkExpired, LinkInvalid):
+        REFUSED.labels("link-invalid").inc()
+        raise NotHere from None
+
+
+def _refusal(asked: Asked) -> Response | None:
+    """The answer to a link that opens nothing, or None if it would open something."""
+    try:
+        audience, partner_id = read_token(asked.portal.settings, asked.request.path_params["token"])
+    except LinkExpired:
+        REFUSED.labels("link-expired").inc()
+        return HTMLResponse(asked.portal.pages.message("expired", asked.voice()), 410)
+    except LinkInvalid:
+        REFUSED.labels("link-invalid").inc()
+        raise NotHere from None
+    if (audience, bool(partner_id)) not in ((PARTNER, True), (STAFF, False)):
+        raise NotHere
+    return None
+
+
+ROWS = (
+    Row("/l/{token}", show_door, Needs.NOTHING, "link"),
+    Row("/l/{token}", enter, Needs.NOTHING, "link", "POST"),
+    Row("/logout", leave, Needs.NOTHING, "logout", "POST"),
+    Row("/unsubscribe/{token}", offer_unsubscribing, Needs.NOTHING, "unsubscribe"),
+    Row("/unsubscribe/{token}", unsubscribe, Needs.NOTHING, "unsubscribe", "POST"),
+)

@@ -1,0 +1,20 @@
+"""Live pages: what changes on a page is sent to who looks at it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response, StreamingResponse
+
+from services.portal.access import Asked
+from services.portal.live import Render, stream
+from services.portal.views import read_address
+
+
+def follow(asked: Asked, partner_id: str, render: Render, rest: float) -> Response:
+    """A stream of what looks different now, woken by changes of this partner; ``rest`` seconds between two looks."""
+    portal, request = asked.portal, asked.request
+    if portal.changes.full:
+        return Response("too many pages are open\n", 503, {"Retry-After": "30"}, "text/plain")
+    read_address(request.query_params)  # an address that is none is refused before the stream begins
+    seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
+    events = stream(portal.changes, partner_id, render, seen, portal.pages.look_every, rest)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
