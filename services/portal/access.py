@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote
 
 from sqlalchemy import Engine
@@ -100,6 +101,19 @@ class Asked:
         if language:
             return voice_for(language, country, zone)
         return voice_for_header(self.request.headers.get("accept-language", ""), zone)
+
+    def page(self, template: str, voice: Voice, live: str = "", **facts: Any) -> str:
+        """A whole page within the frame. ``live`` is the address of its stream of changes, if it has one."""
+        return self.portal.pages.page(
+            template,
+            voice,
+            self.visitor,
+            mark=self.mark,
+            path=self.request.url.path,
+            programme=self.portal.programme,
+            live=live,
+            **facts,
+        )
 
 
 Handler = Callable[[Asked], Awaitable[Response]]

@@ -11,11 +11,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from deploy.runtime.clock import Clock, RealClock
 from services.portal import reasons
+from services.portal.auth import Visitor
 from services.portal.live import Fragments
+from services.portal.navigation import home, ways
 from services.portal.programme_view import ProgrammePage
 from services.portal.views import PartnerPage, anchor
 from services.portal.voice import Voice
-from services.portal.why import WhyPage
 
 STATIC = Path(__file__).parent / "static"
 _PARTNER = ("notes", "standing", "chart", "sales", "settlement")
@@ -34,16 +35,23 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"static": static_url, "anchor": anchor, "reasons": reasons}
+        self._environment.globals |= {
+            "static": static_url,
+            "anchor": anchor,
+            "reasons": reasons,
+            "clock": self._passing,
+            "ways": ways,
+            "home": home,
+        }
 
     @property
     def look_every(self) -> float:
         """Seconds after which time alone has changed a page."""
         return 15.0 if self._clock.rate == 1.0 else 1.0
 
-    def partner(self, page: PartnerPage, voice: Voice, mark: str) -> str:
-        """A partner's whole page."""
-        return self._whole("partner.html", self.partner_parts(page, voice), page=page, voice=voice, mark=mark)
+    def page(self, template: str, voice: Voice, visitor: Visitor, **facts: Any) -> str:
+        """A whole page within the frame. ``facts`` are what the template and the frame speak of; see ``Asked.page``."""
+        return self._environment.get_template(template).render(voice=voice, visitor=visitor, **facts)
 
     def partner_parts(self, page: PartnerPage, voice: Voice) -> Fragments:
         """The live parts of it."""
@@ -51,15 +59,6 @@ class Pages:
         rebate = voice.money(standing["rebate_minor"], standing["currency"])
         say = f"{voice.units(standing['units'])}, {rebate}"
         return self._parts("partner", _PARTNER, say, page=page, voice=voice)
-
-    def why(self, page: WhyPage, voice: Voice, mark: str) -> str:
-        """The page that takes a partner's number apart. It holds still: whoever reads it is adding up."""
-        parts = self._parts("partner", (), "", page=page, voice=voice)
-        return self._whole("why.html", parts, page=page, voice=voice, mark=mark)
-
-    def programme(self, page: ProgrammePage, voice: Voice, mark: str) -> str:
-        """The vendor's whole page."""
-        return self._whole("programme.html", self.programme_parts(page, voice), page=page, voice=voice, mark=mark)
 
     def programme_parts(self, page: ProgrammePage, voice: Voice) -> Fragments:
         """The live parts of it."""
@@ -70,16 +69,16 @@ class Pages:
         """A page that says one thing: a door, or why there is nothing here."""
         return self._environment.get_template("message.html").render(name=name, voice=voice, **facts)
 
-    def _whole(self, template: str, parts: Fragments, **facts: Any) -> str:
-        return self._environment.get_template(template).render(parts=parts, **facts)
-
     def _parts(self, folder: str, names: tuple[str, ...], say: str, **facts: Any) -> Fragments:
         regions = {name: self._environment.get_template(f"{folder}/{name}.html").render(facts) for name in names}
+        return Fragments(regions, say, {"clock": self._passing(facts["voice"])})
+
+    def _passing(self, voice: Voice) -> str:
+        """What changes on a page with time alone."""
         clock = None if isinstance(self._clock, RealClock) else self._clock
-        banner = self._environment.get_template("clock.html").render(
-            now=clock.now() if clock else None, rate=clock.rate if clock else 1.0, **facts
+        return self._environment.get_template("clock.html").render(
+            now=clock.now() if clock else None, rate=clock.rate if clock else 1.0, voice=voice
         )
-        return Fragments(regions, say, {"clock": banner})
 
 
 @cache

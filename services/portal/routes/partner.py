@@ -28,7 +28,9 @@ async def show_partner(asked: Asked) -> Response:
 
     def render() -> str:
         page, voice = _page(asked)
-        return asked.portal.pages.partner(page, voice, asked.mark)
+        parts = asked.portal.pages.partner_parts(page, voice)
+        live = page.address.url("/events", quarter=page.quarter, page=page.address.wanted.page)
+        return asked.page("partner.html", voice, live, page=page, parts=parts)
 
     return HTMLResponse(await run_in_threadpool(render))
 
@@ -53,7 +55,7 @@ async def show_why(asked: Asked) -> Response:
             rows = PartnerRows(connection, portal.programme.id, asked.visitor.partner_id)
             address = read_address(asked.request.query_params)
             page = why_page(rows, portal.programme, address, portal.clock.now())
-        return portal.pages.why(page, voice_of(asked, page.partner), asked.mark)
+        return asked.page("why.html", voice_of(asked, page.partner), page=page)
 
     return HTMLResponse(await run_in_threadpool(render))
 

@@ -17,7 +17,11 @@ async def show_programme(asked: Asked) -> Response:
     """The vendor's page."""
 
     def render() -> str:
-        return asked.portal.pages.programme(_page(asked), asked.voice(), asked.mark)
+        page, voice = _page(asked), asked.voice()
+        parts = asked.portal.pages.programme_parts(page, voice)
+        return asked.page(
+            "programme.html", voice, page.address.url("/programme/events", quarter=page.quarter), page=page, parts=parts
+        )
 
     return HTMLResponse(await run_in_threadpool(render))
 

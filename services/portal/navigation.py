@@ -1,0 +1,36 @@
+"""The ways from page to page: what stands in the head of a partner's pages and of the vendor's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from services.portal.auth import STAFF, Role, Visitor
+from services.portal.voice import Voice
+
+
+class Way(NamedTuple):
+    """A page that the head leads to. ``name`` is what it is called in the visitor's language."""
+
+    path: str
+    name: str
+
+
+def ways(visitor: Visitor, voice: Voice) -> list[Way]:
+    """Where this visitor may go."""
+    if visitor.audience == STAFF:
+        return _staff(visitor.role, voice)
+    return [
+        Way("/", voice.say("Standing")),
+    ]
+
+
+def home(visitor: Visitor) -> str:
+    """The page that the vendor's mark leads to."""
+    return "/programme" if visitor.audience == STAFF else "/"
+
+
+def _staff(role: Role, voice: Voice) -> list[Way]:
+    found = [
+        (Role.VIEWER, Way("/programme", voice.say("Programme"))),
+    ]
+    return [way for needed, way in found if role >= needed]
