@@ -6,6 +6,8 @@ time ─────► agents.calendar ─┘   one lock, one memory,   ├─�
                                  one transaction a batch └─► sales-dead-letters
 transport.py   hands an agent one slice of a partition at a time instead of one record
 rules/         pure: what a record, a registration or a moment does to lines and tallies
-partition.py   a partition's state in memory, restored from the topics it is published in
+held.py        a partition for one assignment, and the one thread on which everything happens to it
+partition.py   a partition's state in memory, restored from the topics it is published in; knows no thread, no Faust
+surroundings.py what it gets from outside: clients, clock, machine; a simulation hands in its own
 assembly.py    the one place that wires; app.py is what ``faust -A streams.app worker`` finds
 """

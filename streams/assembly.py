@@ -18,8 +18,8 @@ from streams.agents.moments import moments_timer
 from streams.agents.records import record_agent
 from streams.checks import check_start
 from streams.owned import Owned
-from streams.partition import Surroundings
 from streams.rules.terms import parse
+from streams.surroundings import RealMachine, Surroundings, real_clients
 from streams.transport import SliceSchema, Transport
 
 _TICK_SECONDS = 0.5
@@ -56,6 +56,8 @@ def create_app(settings: Settings) -> StreamApp:
         Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix),
         open_clock(settings),
         read_programme(settings, parse),
+        real_clients(settings),
+        RealMachine(),
     )
     owned = Owned(around)
     app = StreamApp(

@@ -6,11 +6,10 @@ import asyncio
 
 from confluent_kafka import KafkaException
 
-from deploy.runtime import kafka
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import RegistryAway
 from schemas.topics import TOPICS
-from streams.partition import Surroundings
+from streams.surroundings import Surroundings
 
 
 async def check_start(around: Surroundings) -> None:
@@ -22,7 +21,7 @@ async def check_start(around: Surroundings) -> None:
 def _check_topics(around: Surroundings) -> None:
     settings = around.settings
     try:
-        found = kafka.admin(settings).list_topics(timeout=15).topics
+        found = around.clients.admin().list_topics(timeout=15).topics
     except KafkaException as error:
         raise NotReady(f"Kafka at {settings.kafka} does not answer: {error.args[0].str()}") from None
     for topic in TOPICS:

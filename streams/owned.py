@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -14,8 +13,10 @@ from faust.types import TP
 from deploy.runtime.errors import Exit, StaffelError
 from schemas.topics import Topic
 from streams import metrics
-from streams.partition import Partition, Revoked, Surroundings
+from streams.held import HeldPartition
+from streams.partition import Revoked
 from streams.restore import SOURCES
+from streams.surroundings import Surroundings
 
 _log = logging.getLogger("streams.owned")
 
@@ -25,18 +26,18 @@ class Owned:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._partitions: dict[int, Partition] = {}
+        self._partitions: dict[int, HeldPartition] = {}
         self.assigned = False
         """Whether an assignment was completed since the last revocation."""
 
-    def partition(self, number: int) -> Partition:
+    def partition(self, number: int) -> HeldPartition:
         """The partition, if it is ours now. Raises Revoked."""
         try:
             return self._partitions[number]
         except KeyError:
             raise Revoked(f"partition {number} is not ours") from None
 
-    def all(self) -> list[Partition]:
+    def all(self) -> list[HeldPartition]:
         """All partitions that are ours now."""
         return list(self._partitions.values())
 
@@ -50,7 +51,7 @@ class Owned:
                     f"sales and partners were assigned unevenly: {by_source}", "both topics need as many partitions"
                 )
             new = sorted(numbers - self._partitions.keys())
-            for taken in await asyncio.gather(*(Partition.take(number, self._around) for number in new)):
+            for taken in await asyncio.gather(*(HeldPartition.take(number, self._around) for number in new)):
                 self._partitions[taken.number] = taken
             self.assigned = True
             metrics.OWNED.set(len(self._partitions))
@@ -85,8 +86,7 @@ class Owned:
             if isinstance(error, StaffelError):
                 code = error.exit_code
                 print(f"worker: {error.message}\nhint: {error.hint}", file=sys.stderr, flush=True)
-            # Not sys.exit: nothing may run on that could acknowledge or commit anything.
-            os._exit(code)
+            self._around.machine.exit(code)
 
     def _numbers(self, assigned: Iterable[TP], topic: Topic) -> set[int]:
         name = topic.full_name(self._around.settings.topic_prefix)

@@ -1,27 +1,21 @@
 """One partition of the stream, owned for one assignment: its state in memory, and one transaction a batch.
 
-Everything that changes it runs on its one thread, in order: batches, registrations, calendar moments. That thread is
-the lock. Whatever goes wrong in a transaction ends the process; what became of it is read from Kafka by the next owner.
+Everything that changes it happens one after the other: batches, registrations, calendar moments (``streams/held.py``
+sees to that). Whatever goes wrong in a transaction ends the process; what became of it is read from Kafka by the next
+owner.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaError, Message
 
-from deploy.runtime import kafka
-from deploy.runtime.clock import Clock
-from deploy.runtime.settings import Settings
-from schemas.codec import Codec, header, headers_for
+from schemas.codec import header, headers_for
 from schemas.events import Event, Position, QuarterClosed, SaleLine, Tally, TierChanged, WeeklySummary
 from schemas.topics import (
     DEAD_LETTERS,
@@ -41,7 +35,7 @@ from streams.intake import DeadLetter, Registration, Sale, Stray, read_partner, 
 from streams.restore import CALENDAR, Log, Restored, restore
 from streams.rules.calendar import MomentKind, due
 from streams.rules.fold import Draft
-from streams.rules.terms import Programme
+from streams.surroundings import Surroundings
 from streams.transport import Slice
 
 SOURCE = "/staffel/streams"
@@ -59,15 +53,6 @@ class Revoked(RuntimeError):
     """The partition was asked to work after it was given up."""
 
 
-class Surroundings(NamedTuple):
-    """What all partitions of a worker share."""
-
-    settings: Settings
-    codec: Codec
-    clock: Clock
-    programme: Programme
-
-
 class Outgoing(NamedTuple):
     """A record to be written in a transaction. Without a partition, the key decides."""
 
@@ -79,23 +64,24 @@ class Outgoing(NamedTuple):
 
 
 class Partition:
-    """A restored partition. Make it with ``take``; every method but ``close`` raises Revoked after ``close``."""
+    """A restored partition. Make it with ``take``."""
 
     def __init__(self, number: int, around: Surroundings) -> None:
         self.number = number
         self._around = around
         self._restored = Restored()
         self._logs: dict[str, Log] = {}
-        self._alive = True
-        self._thread = ThreadPoolExecutor(1, f"partition-{number}")
         self._producer: Any = None
         self._broker_time: tuple[float, float] | None = None
 
     @classmethod
-    async def take(cls, number: int, around: Surroundings) -> Partition:
+    def take(cls, number: int, around: Surroundings) -> Partition:
         """Fence the former owner, restore the state, prove it. Raises StaffelError if it is not sound."""
+        started = around.machine.monotonic()
         partition = cls(number, around)
-        await partition._run(partition._take)
+        partition._fence()
+        partition._restore()
+        metrics.RESTORE_SECONDS.observe(around.machine.monotonic() - started)
         return partition
 
     def next_offset(self, source: Topic) -> int:
@@ -103,50 +89,9 @@ class Partition:
         position = self._restored.positions.get(source.name)
         return position.offset + 1 if position else 0
 
-    async def apply(self, source: Topic, slices: Sequence[Slice]) -> None:
+    def apply(self, source: Topic, slices: Sequence[Slice]) -> None:
         """Apply consecutive slices of a source in one transaction."""
-        await self._run(partial(self._apply, source, slices))
-
-    async def apply_calendar(self) -> None:
-        """Apply each moment that has become due, in a transaction each."""
-        await self._run(self._apply_calendar)
-
-    async def close(self) -> None:
-        """Give the partition up: a running transaction is waited for, nothing begins any more."""
-        self._alive = False
-        await asyncio.to_thread(self._thread.shutdown, wait=True)
-        self._producer = None
-
-    async def _run(self, work: Any) -> None:
-        if not self._alive:
-            raise Revoked(f"partition {self.number} is not ours any more")
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    # --- on the partition's thread from here on ------------------------------------------------------------------
-
-    def _take(self) -> None:
-        started = time.monotonic()
-        settings = self._around.settings
-        self._producer = kafka.producer(
-            settings,
-            transactional_id=f"{settings.topic_prefix}{settings.app_id}.{self.number}",
-            transaction_timeout_ms=10_000,
-            linger_ms=2,
-            queue_buffering_max_messages=2_000_000,
-            message_max_bytes=2 * 1_048_576,
-        )
-        self._producer.init_transactions(30)
-        self._restored, self._logs = restore(settings, self._around.codec, self._around.programme, self.number)
-        if CALENDAR not in self._restored.positions:
-            # A partition begins with no past: what was due before it existed is nobody's business.
-            self._restored.positions[CALENDAR] = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))
-        metrics.CALENDAR_AT.labels(str(self.number)).set(self._restored.positions[CALENDAR].offset / 1000)
-        metrics.RESTORE_SECONDS.observe(time.monotonic() - started)
-
-    def _apply(self, source: Topic, slices: Sequence[Slice]) -> None:
-        if not self._alive:
-            return
-        started = time.monotonic()
+        started = self._around.machine.monotonic()
         begin, end = slices[0].begin, slices[-1].end
         position = self.next_offset(source) - 1
         if begin > position + 1:
@@ -161,7 +106,48 @@ class Partition:
         draft.settle(last)
         self._commit(draft, {source.name: self._position(source.name, end - 1)}, others)
         metrics.BEHIND.labels(source.name, str(self.number)).set(slices[-1].log_end - end)
-        self._measure(source, records, draft, time.monotonic() - started)
+        self._measure(source, records, draft, self._around.machine.monotonic() - started)
+
+    def apply_calendar(self) -> None:
+        """Apply each moment that has become due, in a transaction each."""
+        done = self._restored.positions[CALENDAR].offset
+        programme = self._around.programme
+        after = datetime.fromtimestamp(done / 1000, UTC)
+        for moment in due(programme, after, self._around.clock.now()):
+            if not self._clocks_agree():
+                metrics.CALENDAR_HELD.set(1)
+                return
+            metrics.CALENDAR_HELD.set(0)
+            draft = self._draft()
+            draft.moment(moment)
+            self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(moment.at))}, [])
+            metrics.CALENDAR_AT.labels(str(self.number)).set(moment.at.timestamp())
+            if moment.kind is not MomentKind.WEEK:
+                state = 2 if moment.kind is MomentKind.FINAL else 1
+                metrics.CLOSE_STATE.labels(str(moment.quarter)).set(state)
+
+    def close(self) -> None:
+        """Let the producer go. The partition can do nothing after that."""
+        self._producer = None
+
+    def _fence(self) -> None:
+        """From here on no other owner of the partition can commit anything."""
+        settings = self._around.settings
+        self._producer = self._around.clients.producer(
+            transactional_id=f"{settings.topic_prefix}{settings.app_id}.{self.number}",
+            transaction_timeout_ms=10_000,
+            linger_ms=2,
+            queue_buffering_max_messages=2_000_000,
+            message_max_bytes=2 * 1_048_576,
+        )
+        self._producer.init_transactions(30)
+
+    def _restore(self) -> None:
+        self._restored, self._logs = restore(self._around, self.number)
+        if CALENDAR not in self._restored.positions:
+            # A partition begins with no past: what was due before it existed is nobody's business.
+            self._restored.positions[CALENDAR] = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))
+        metrics.CALENDAR_AT.labels(str(self.number)).set(self._restored.positions[CALENDAR].offset / 1000)
 
     def _fold_sales(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
         others = []
@@ -191,25 +177,6 @@ class Partition:
                     others.append(self._dead_letter(record, letter))
         return others
 
-    def _apply_calendar(self) -> None:
-        if not self._alive:
-            return
-        done = self._restored.positions[CALENDAR].offset
-        programme = self._around.programme
-        after = datetime.fromtimestamp(done / 1000, UTC)
-        for moment in due(programme, after, self._around.clock.now()):
-            if not self._clocks_agree():
-                metrics.CALENDAR_HELD.set(1)
-                return
-            metrics.CALENDAR_HELD.set(0)
-            draft = self._draft()
-            draft.moment(moment)
-            self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(moment.at))}, [])
-            metrics.CALENDAR_AT.labels(str(self.number)).set(moment.at.timestamp())
-            if moment.kind is not MomentKind.WEEK:
-                state = 2 if moment.kind is MomentKind.FINAL else 1
-                metrics.CLOSE_STATE.labels(str(moment.quarter)).set(state)
-
     def _clocks_agree(self) -> bool:
         """Whether this machine and the broker tell the same time: a wrong clock would close quarters and pay.
 
@@ -219,7 +186,8 @@ class Partition:
         if self._broker_time is None:
             return False
         broker, at = self._broker_time
-        return abs(time.time() - (broker + time.monotonic() - at)) < _CLOCK_TOLERANCE_SECONDS
+        machine = self._around.machine
+        return abs(machine.time() - (broker + machine.monotonic() - at)) < _CLOCK_TOLERANCE_SECONDS
 
     def _commit(self, draft: Draft, positions: dict[str, Position], others: Sequence[Outgoing]) -> None:
         """Write a draft, its events and the positions in one transaction; then, and only then, change the memory."""
@@ -231,7 +199,7 @@ class Partition:
             if error is not None:
                 failures.append(error)
             elif message.key() == CALENDAR.encode():
-                self._broker_time = message.timestamp()[1] / 1000, time.monotonic()
+                self._broker_time = message.timestamp()[1] / 1000, self._around.machine.monotonic()
 
         prefix = self._around.settings.topic_prefix
         self._producer.begin_transaction()
@@ -325,4 +293,4 @@ class Partition:
             metrics.UNITS_COUNTED.labels(country, str(tier)).inc(units)
         metrics.UNACCOUNTED.labels(str(self.number)).inc(len(records) - sum(draft.results.values()))
         metrics.LAST_EVENT.set(records[-1].timestamp / 1000)
-        metrics.EVENT_LAG.set(max(0.0, time.time() - records[-1].timestamp / 1000))
+        metrics.EVENT_LAG.set(max(0.0, self._around.machine.time() - records[-1].timestamp / 1000))

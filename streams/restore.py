@@ -6,21 +6,19 @@ Called after the partition's transactions were taken over: from then on nobody e
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field
 from typing import cast
 
 from confluent_kafka import IsolationLevel, KafkaError, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from deploy.runtime import kafka
 from deploy.runtime.errors import NotReady, StaffelError
-from deploy.runtime.settings import Settings
 from schemas.codec import Codec
 from schemas.events import Partner, Position, SaleLine, Tally
 from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
 from streams.rules.fold import State
 from streams.rules.terms import Programme
+from streams.surroundings import Surroundings
 
 _log = logging.getLogger("streams.restore")
 STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES)
@@ -47,18 +45,16 @@ class Log:
     leader_epoch: int
 
 
-def restore(
-    settings: Settings, codec: Codec, programme: Programme, partition: int, seconds: float = 60
-) -> tuple[Restored, dict[str, Log]]:
+def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[Restored, dict[str, Log]]:
     """The state of a partition as committed, and its sources' logs.
 
     Raises NotReady if an open transaction hides state for longer than ``seconds``; StaffelError if the state does not
     fit its sources, itself, or the programme.
     """
-    admin = kafka.admin(settings)
-    ends = _wait_until_settled(admin, settings, partition, seconds)
+    admin, codec = around.clients.admin(), around.codec
+    ends = _wait_until_settled(admin, around, partition, seconds)
     restored = Restored()
-    reader = _Reader(settings, codec, partition)
+    reader = _Reader(around, partition)
     try:
         for message in reader.read(POSITIONS, ends[POSITIONS.name]):
             position = cast(Position, codec.decode(POSITIONS, _value(message)))
@@ -74,9 +70,9 @@ def restore(
             _note_partner(restored.state, codec, message)
     finally:
         reader.close()
-    logs = _logs(admin, settings, partition)
+    logs = _logs(admin, around.settings.topic_prefix, partition)
     _prove(restored, logs, partition)
-    _hold_against(programme, restored, partition)
+    _hold_against(around.programme, restored, partition)
     return restored, logs
 
 
@@ -102,15 +98,15 @@ def _value(message: Message) -> bytes:
 class _Reader:
     """Reads one partition of a topic from its start to an offset."""
 
-    def __init__(self, settings: Settings, codec: Codec, partition: int) -> None:
-        self._settings, self._partition = settings, partition
+    def __init__(self, around: Surroundings, partition: int) -> None:
+        self._prefix, self._partition = around.settings.topic_prefix, partition
         # A short wait at the broker: each empty partition would otherwise cost the whole of it.
-        self._consumer = kafka.reader(settings, fetch_wait_max_ms=10, auto_offset_reset="earliest")
+        self._consumer = around.clients.reader(fetch_wait_max_ms=10, auto_offset_reset="earliest")
 
     def read(self, topic: Topic, end: int) -> list[Message]:
         if end <= 0:
             return []
-        name = topic.full_name(self._settings.topic_prefix)
+        name = topic.full_name(self._prefix)
         self._consumer.assign([TopicPartition(name, self._partition, 0)])
         found: list[Message] = []
         while True:
@@ -132,23 +128,23 @@ class _Reader:
         self._consumer.close()
 
 
-def _wait_until_settled(admin: AdminClient, settings: Settings, partition: int, seconds: float) -> dict[str, int]:
+def _wait_until_settled(admin: AdminClient, around: Surroundings, partition: int, seconds: float) -> dict[str, int]:
     """The end of each state partition, once nobody's open transaction hides anything before it."""
-    names = {topic.full_name(settings.topic_prefix): topic.name for topic in STATE_TOPICS}
+    names = {topic.full_name(around.settings.topic_prefix): topic.name for topic in STATE_TOPICS}
     places = [TopicPartition(name, partition) for name in names]
-    deadline = time.monotonic() + seconds
+    deadline = around.machine.monotonic() + seconds
     while True:
         stable = _latest(admin, places, IsolationLevel.READ_COMMITTED)
         high = _latest(admin, places, IsolationLevel.READ_UNCOMMITTED)
         hidden = [name for name in names if stable[name] != high[name]]
         if not hidden:
             return {names[name]: offset for name, offset in stable.items()}
-        if time.monotonic() > deadline:
+        if around.machine.monotonic() > deadline:
             raise NotReady(
                 f"an open transaction hides records of {', '.join(hidden)} partition {partition}",
                 "find and end it: kafka-transactions.sh find-hanging",
             )
-        time.sleep(0.2)
+        around.machine.sleep(0.2)
 
 
 def _latest(admin: AdminClient, places: list[TopicPartition], isolation: IsolationLevel) -> dict[str, int]:
@@ -158,8 +154,8 @@ def _latest(admin: AdminClient, places: list[TopicPartition], isolation: Isolati
     return {place.topic: outcome.result().offset for place, outcome in found.items()}
 
 
-def _logs(admin: AdminClient, settings: Settings, partition: int) -> dict[str, Log]:
-    names = {topic.full_name(settings.topic_prefix): topic.name for topic in SOURCES}
+def _logs(admin: AdminClient, prefix: str, partition: int) -> dict[str, Log]:
+    names = {topic.full_name(prefix): topic.name for topic in SOURCES}
     described = admin.describe_topics(TopicCollection(list(names)), request_timeout=10)
     places = [TopicPartition(name, partition) for name in names]
     first = admin.list_offsets(dict.fromkeys(places, OffsetSpec.earliest()), request_timeout=10)
