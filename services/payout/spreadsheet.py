@@ -13,7 +13,6 @@ from typing import NamedTuple
 from deploy.runtime.errors import UsageError
 
 CRLF = "\r\n"
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Written(NamedTuple):
@@ -28,11 +27,6 @@ def line(cells: Iterable[object]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, delimiter=";", lineterminator="").writerow(cells)
     return buffer.getvalue()
-
-
-def plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_BEGINS_A_FORMULA) else text
 
 
 def decimal(minor: int) -> str:

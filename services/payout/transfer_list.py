@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from datetime import date
 
+from services.kit.spreadsheet import plain
 from services.payout.pain001 import Transfer, euros
-from services.payout.spreadsheet import plain
 
 HEADER = (
     *("end_to_end_id", "execution_date", "amount", "currency"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
-from services.payout.spreadsheet import plain
+from services.kit.spreadsheet import plain
 from services.payout.statements.facts import Facts, Line
 
 COLUMNS = (
