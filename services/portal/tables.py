@@ -1,4 +1,4 @@
-"""The portal's tables: the read model, written by the projector alone, and the sessions.
+"""The portal's tables: the read model, written by the projector alone, the sessions, and the record of who did what.
 
 Texts that come from events have no length here: what a reporter may write is the stream's business, and a read model
 that refuses a record stands still. ``source_offset`` is the offset of the record behind a row of latest state.
@@ -172,4 +172,19 @@ preference_outbox = Table(
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
     Index("preference_outbox_unsent", "sent_at", "id"),
+)
+
+# Who did what, by real time. The database keeps its rows from being changed or deleted.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("about", Text, nullable=False),
+    Column("details", JSON, nullable=False),
+    Index("audit_by_who", "who", "id"),
+    Index("audit_by_what", "what", "id"),
+    Index("audit_by_about", "about", "id"),
 )
