@@ -118,6 +118,7 @@ class Settings:
     webhook_allow_insecure: bool = setting(
         False, "Let webhooks go to http, to this machine and private networks: for trying them out"
     )
+    api_per_minute: int = setting(600, "Questions a minute that one token may ask the JSON interface (0: any number)")
     staff_urls: str = setting(
         "", "Where staff is alerted: addresses as Apprise reads them, comma separated (empty: nowhere)", secret=True
     )

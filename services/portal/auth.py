@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -67,6 +67,10 @@ class Sessions:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
+
+    def now(self) -> datetime:
+        """The real time that sessions and tokens live by."""
+        return self._clock.now()
 
     def open(self, invitation: Invitation, person: str = "", role: Role = Role.NONE) -> str:
         """Begin a session and return its id, which is new and known to nobody else."""

@@ -21,6 +21,7 @@ def ways(visitor: Visitor, voice: Voice) -> list[Way]:
         return _staff(visitor.role, voice)
     return [
         Way("/", voice.say("Standing")),
+        Way("/tokens", voice.say("Your systems")),
     ]
 
 

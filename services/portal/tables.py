@@ -72,6 +72,7 @@ sale_lines = Table(
     Column("source_offset", BigInteger, nullable=False),
     Index("sale_lines_newest", "partner_id", "quarter", "sold_on", "sale_id"),
     Index("sale_lines_by_status", "partner_id", "quarter", "status"),
+    Index("sale_lines_by_change", "partner_id", "source_offset"),
     Index("sale_lines_by_verdict", "quarter", "status", "reason"),
     Index("sale_lines_by_sale", "sale_id", "status", "partner_id"),
 )

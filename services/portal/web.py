@@ -19,15 +19,16 @@ from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.settings import Settings
 from services.kit.statements import Shelf
 from services.portal.access import Asked, Portal, Refused, Row, routes
+from services.portal.api.app import create_api
 from services.portal.auth import Cookies, Forms, Sessions
 from services.portal.headers import Guarded
 from services.portal.live import Changes
 from services.portal.pages import STATIC, Pages
-from services.portal.routes import door, partner, programme
+from services.portal.routes import door, partner, programme, tokens
 from services.portal.views import NotHere
 from streams.rules.terms import Programme
 
-ROWS: tuple[Row, ...] = (*door.ROWS, *partner.ROWS, *programme.ROWS)
+ROWS: tuple[Row, ...] = (*door.ROWS, *partner.ROWS, *programme.ROWS, *tokens.ROWS)
 """Every route of the portal, with what it needs."""
 
 
@@ -40,13 +41,14 @@ def create_web(
     real: Clock | None = None,
 ) -> ASGIApp:
     """The portal as an ASGI application. ``clock`` is the programme's, ``real`` the one that sessions live by."""
+    real = real or RealClock()
     portal = Portal(
         settings=settings,
         programme=terms,
         engine=engine,
         clock=clock,
         changes=changes,
-        sessions=Sessions(engine, real or RealClock()),
+        sessions=Sessions(engine, real),
         cookies=Cookies(settings),
         forms=Forms(settings),
         pages=Pages(clock),
@@ -59,7 +61,11 @@ def create_web(
         yield
 
     app = Starlette(
-        routes=[*routes(portal, ROWS), Mount("/static", StaticFiles(directory=STATIC))],
+        routes=[
+            *routes(portal, ROWS),
+            Mount("/api/v1", create_api(portal, real)),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
         exception_handlers={
             NotHere: _answer_with(portal, "nothing", 404),
             HTTPException: _answer_with(portal, "nothing", 404),

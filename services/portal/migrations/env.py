@@ -1,4 +1,5 @@
 from services.kit.database import run_migrations
+from services.portal import tokens  # noqa: F401  # a table of its own
 from services.portal.tables import metadata
 
 run_migrations(metadata)

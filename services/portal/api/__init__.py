@@ -1,0 +1,1 @@
+"""The portal's data for partners' own systems, as JSON, under ``/api/v1``."""

@@ -1,0 +1,34 @@
+"""What the JSON interface reads besides what the pages read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row
+
+from services.portal.queries import PartnerRows
+from services.portal.tables import payouts, sale_lines
+
+
+class ApiRows(PartnerRows):
+    """One partner's rows, as his systems read them."""
+
+    def sales_changed(self, after: int, limit: int) -> Sequence[Row[Any]]:
+        """His sales whose line was written behind this offset, in the order of writing.
+
+        All lines of a partner lie in one partition, so their offsets count up, and whoever remembers the last one
+        misses no change.
+        """
+        query = self._own(sale_lines).where(sale_lines.c.source_offset > after)
+        return self._connection.execute(query.order_by(sale_lines.c.source_offset).limit(limit)).all()
+
+    def sale(self, sale_id: str) -> Row[Any] | None:
+        """One of his sales."""
+        return self._connection.execute(self._own(sale_lines).where(sale_lines.c.sale_id == sale_id)).one_or_none()
+
+    def all_payouts(self) -> list[Row[Any]]:
+        """Where the money of each close of his quarters is now."""
+        query = self._own(payouts).where(payouts.c.programme_id == self._programme_id)
+        ordered = query.order_by(payouts.c.quarter, payouts.c.revision, payouts.c.sequence)
+        return list({(row.quarter, row.revision): row for row in self._connection.execute(ordered)}.values())
