@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from services.kit.database import reading
 from services.portal import tokens
 from services.portal.access import Asked, Needs, Refused, Row
+from services.portal.audit import actor, note
 from services.portal.queries import PartnerRows
 from services.portal.routes.partner import voice_of
 from services.portal.tokens import DAYS_MAX, Scope, TooMany
@@ -42,6 +43,13 @@ async def make_token(asked: Asked) -> Response:
                 )
             except TooMany:
                 return _page(asked, wrong="too-many", name=name)
+            note(
+                connection,
+                actor(asked.visitor),
+                "token-made",
+                asked.visitor.partner_id,
+                scopes=" ".join(sorted(scopes)),
+            )
         return _page(asked, made=made)
 
     return HTMLResponse(await run_in_threadpool(make))
@@ -52,12 +60,11 @@ async def end_token(asked: Asked) -> Response:
 
     def end() -> bool:
         with asked.portal.engine.begin() as connection:
-            return tokens.revoke(
-                connection,
-                asked.visitor.partner_id,
-                asked.request.path_params["token_id"],
-                asked.portal.sessions.now(),
-            )
+            token_id, now = asked.request.path_params["token_id"], asked.portal.sessions.now()
+            if not tokens.revoke(connection, asked.visitor.partner_id, token_id, now):
+                return False
+            note(connection, actor(asked.visitor), "token-ended", asked.visitor.partner_id, token=token_id)
+            return True
 
     if not await run_in_threadpool(end):
         raise NotHere
