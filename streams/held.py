@@ -27,7 +27,11 @@ class HeldPartition:
     async def take(cls, number: int, around: Surroundings) -> HeldPartition:
         """Fence the former owner, restore the state, prove it. Raises StaffelError if it is not sound."""
         held = cls(number, around.machine.lane(f"partition-{number}"))
-        held._partition = await held._run(partial(Partition.take, number, around))
+        try:
+            held._partition = await held._run(partial(Partition.take, number, around))
+        except BaseException:
+            await held._lane.finish()  # cancelled: what runs on would fence whoever takes the partition next
+            raise
         return held
 
     def next_offset(self, source: Topic) -> int:

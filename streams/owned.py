@@ -27,6 +27,8 @@ class Owned:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._partitions: dict[int, HeldPartition] = {}
+        self._changing = asyncio.Lock()
+        self._revocations = 0
         self.assigned = False
         """Whether an assignment was completed since the last revocation."""
 
@@ -42,8 +44,15 @@ class Owned:
         return list(self._partitions.values())
 
     async def where_to_begin(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
-        """Take what is assigned and not ours yet, all at once, and answer where to begin reading each source."""
-        async with self.or_die():
+        """Take what is assigned and not ours yet, all at once, and answer where to begin reading each source.
+
+        Faust may ask twice at once, and revoke meanwhile: one change at a time, or a partition is taken twice and
+        fences itself, or is taken when it is somebody else's. An answer that a revocation has overtaken is empty.
+        """
+        revocations = self._revocations
+        async with self.or_die(), self._changing:
+            if revocations != self._revocations:
+                return {}
             by_source = {topic.name: self._numbers(assigned, topic) for topic in SOURCES}
             numbers = by_source[SOURCES[0].name]
             if any(found != numbers for found in by_source.values()):
@@ -65,11 +74,17 @@ class Owned:
 
     async def give_up(self, revoked: Iterable[TP]) -> None:
         """Close what is revoked: a running transaction is waited for, nothing begins any more."""
+        self._revocations += 1
         self.assigned = False
         numbers = {tp.partition for tp in revoked}
+        await self._close(numbers)
+        async with self._changing:
+            await self._close(numbers)  # those whose taking was under way
+        metrics.OWNED.set(len(self._partitions))
+
+    async def _close(self, numbers: Iterable[int]) -> None:
         leaving = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         await asyncio.gather(*(partition.close() for partition in leaving))
-        metrics.OWNED.set(len(self._partitions))
 
     @asynccontextmanager
     async def or_die(self) -> AsyncIterator[None]:

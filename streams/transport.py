@@ -49,6 +49,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self.handed: dict[TP, int] = {}
         """For each partition, the offset behind what was handed out."""
 
+    async def begin_at(self, tp: TP, offset: int) -> None:
+        """Read on from an offset: where the next slice begins."""
+        await self.call_thread(self._begin_at, tp, offset)
+
+    async def _begin_at(self, tp: TP, offset: int) -> None:
+        # One step to the thread that fetches: between the two a slice would claim to begin where it does not.
+        self._ensure_consumer().seek(tp, offset)
+        self.handed[tp] = offset
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust asks for committed records only in its own exactly-once mode; without this, aborted sales would count.
@@ -111,8 +120,7 @@ class Consumer(driver.Consumer):
         """Faust asks here, once an assignment, where to begin; the answer is the app's, not the group's offset."""
         places: Mapping[TP, int] = await cast(Any, self.app).where_to_begin(self.assignment())
         for tp, offset in places.items():
-            self._thread.handed[tp] = offset
-            await self.seek(tp, offset)
+            await self._thread.begin_at(tp, offset)
         return places
 
 
