@@ -307,6 +307,34 @@ class PreferencesChanged(Event, frozen=True, gc=False):
     occurred_at: datetime
 
 
+class ClaimDecision(StrEnum):
+    """What became of a partner's report of a sale that was missing."""
+
+    ACCEPTED = "accepted"
+    """It is in ``sales`` now, as if a distributor had reported it; the sale's line says whether it counts."""
+    REFUSED = "refused"
+    ASKED = "asked"
+    """The vendor wants to know more before he decides."""
+    UNKNOWN = "UNKNOWN"
+
+
+class ClaimDecided(Event, frozen=True, gc=False):
+    """The vendor decided on a sale that a partner missed and reported himself, or asked him about it."""
+
+    partner_id: str
+    claim_id: str
+    sequence: int
+    """Counts what the vendor said about the claim, from 1."""
+    decision: ClaimDecision
+    reason: str | None
+    """Why, as a code. What somebody wrote beside it stays in the portal."""
+    sale_id: str
+    product_id: str
+    quantity: int
+    sold_on: date
+    occurred_at: datetime
+
+
 class Position(Event, frozen=True, gc=False):
     """How far a partition's state has come in one of its sources. Internal to the stream."""
 
@@ -346,6 +374,8 @@ def id_of(event: Event) -> str:
             )
         case BankDetailsChanged():
             return event_id("bank-details", event.partner_id, event.version, event.change.value)
+        case ClaimDecided():
+            return event_id("claim", event.claim_id, event.sequence)
     return event_id(type(event).__name__, msgspec.json.encode(event, order="sorted").decode())
 
 

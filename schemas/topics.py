@@ -72,6 +72,7 @@ PREFERENCES = Topic(
     ("notification", "portal"),
     _STATE,
 )
+CLAIMS = Topic("claims", "partner id", (e.ClaimDecided,), "portal", ("notification",), _KEEP)
 DEAD_LETTERS = Topic(
     "sales-dead-letters",
     "as received",
@@ -94,5 +95,6 @@ TOPICS = (
     PAYOUTS,
     BANK_DETAILS,
     PREFERENCES,
+    CLAIMS,
     DEAD_LETTERS,
 )

@@ -19,7 +19,7 @@ from deploy.runtime.errors import Exit
 from deploy.runtime.settings import Loaded
 
 if TYPE_CHECKING:
-    from services.intake.csvfile import Refusal
+    from services.kit.csvfile import Refusal
     from services.intake.importing import Request, Summary
 
 REFUSALS_SHOWN = 200

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from services.intake.csvfile import Refusal, Refused, Row, Sheet
+from services.kit.csvfile import Refusal, Refused, Row, Sheet
 from services.intake.rejects import Rejects
 
 PROGRESS_EVERY = 500

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.runtime.errors import UsageError
-from services.intake.csvfile import REJECT_COLUMNS, Refusal, Sheet
+from services.kit.csvfile import REJECT_COLUMNS, Refusal, Sheet
 
 
 class Rejects:

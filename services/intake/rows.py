@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from schemas.events import Partner, SaleReported, SaleReturned
 from schemas.values import PARTNER_ID
-from services.intake import cells as cell
-from services.intake.cells import Cells
-from services.intake.csvfile import Columns, Refused
+from services.kit import cells as cell
+from services.kit.cells import Cells
+from services.kit.csvfile import Columns, Refused
 
 PARTNER_COLUMNS = Columns(("partner_id", "name", "email", "language", "country", "registered_on"), ("left_on",))
 SALE_COLUMNS = Columns(

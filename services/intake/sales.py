@@ -14,7 +14,7 @@ from deploy.runtime.settings import Settings
 from schemas.codec import Codec
 from schemas.events import SaleReported, SaleReturned
 from schemas.topics import SALES
-from services.intake.csvfile import Refused, Sheet
+from services.kit.csvfile import Refused, Sheet
 from services.intake.importing import Request, Summary, take_rows
 from services.intake.log import events
 from services.intake.rows import SALE_COLUMNS, Report, report_reader

@@ -54,6 +54,10 @@ SAMPLES: tuple[e.Event, ...] = (
     ),
     e.BankDetailsChanged("P-001", 2, e.BankDetailsChange.CHANGED, date(2027, 2, 4), _LATER),
     e.PreferencesChanged("P-001", False, e.PreferenceSource.MAIL, _LATER),
+    e.ClaimDecided(
+        *("P-001", "C-7Q2M4KZP", 2, e.ClaimDecision.REFUSED, "proof-unreadable", "S-ä/1", "TS-100", 12),
+        *(date(2026, 11, 1), _LATER),
+    ),
 )
 
 

@@ -14,7 +14,7 @@ from tests.contracts.test_structs import each_event
 # trade: what was sold, earned and paid. machine: of interest to software only.
 CLASSES = {
     "personal": {"name", "email", "language", "country", "registered_on", "left_on"},
-    "reference": {"partner_id", "reported_by", "end_to_end_id"},
+    "reference": {"partner_id", "reported_by", "end_to_end_id", "claim_id"},
     "trade": {
         *("sale_id", "return_id", "product_id", "quantity", "serial_numbers", "sold_on", "returned_on", "reported_at"),
         *("status", "reason", "quarter", "units", "recorded_at", "returns", "conflicts"),
@@ -23,7 +23,7 @@ CLASSES = {
         *("week", "week_units", "week_rebate_minor", "as_of", "from_tier", "to_tier", "rebate_before_minor"),
         *("rebate_after_minor", "next_threshold", "units_missing", "gain_minor", "occurred_at", "units_change"),
         *("rebate_change_minor", "quarter_ends_on", "closed_at", "amount_minor", "run_id", "execution_date"),
-        *("version", "change", "usable_on", "weekly_mail"),
+        *("version", "change", "usable_on", "weekly_mail", "decision"),
     },
     "machine": {
         *("content_hash", "source_offset", "tier_sequence", "sequence", "source", "topic_id", "offset"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.intake.csvfile import Columns, Refusal, Row, Sheet
+from services.kit.csvfile import Columns, Refusal, Row, Sheet
 from services.intake.rows import PARTNER_COLUMNS, SALE_COLUMNS
 
 SALES_HEADER = ",".join(SALE_COLUMNS.required)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from deploy.runtime.errors import UsageError
 from schemas.events import SaleReported, SaleReturned
-from services.intake.csvfile import Refusal, Refused, Row, Sheet
+from services.kit.csvfile import Refusal, Refused, Row, Sheet
 from services.intake.rejects import Rejects
 from services.intake.rows import (
     BANK_COLUMNS,

@@ -22,7 +22,7 @@ from schemas.codec import header
 from schemas.events import Partner, SaleReported
 from schemas.topics import PARTNERS, SALES
 from schemas.values import partition_of
-from services.intake.csvfile import Refusal
+from services.kit.csvfile import Refusal
 from services.intake.importing import Request
 from services.intake.log import records
 from services.intake.partners import import_partners, registered

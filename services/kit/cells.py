@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from schemas.values import PARTNER_ID, SALE_ID_LENGTH_MAX
-from services.intake.csvfile import Refused
+from services.kit.csvfile import Refused
 
 QUANTITY_MAX = 1_000_000
 NAME_LENGTH_MAX = 200
