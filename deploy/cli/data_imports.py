@@ -19,8 +19,8 @@ from deploy.runtime.errors import Exit
 from deploy.runtime.settings import Loaded
 
 if TYPE_CHECKING:
-    from services.kit.csvfile import Refusal
     from services.intake.importing import Request, Summary
+    from services.kit.csvfile import Refusal
 
 REFUSALS_SHOWN = 200
 IMPORT_EXITS = (Exit.REFUSED, Exit.NOT_READY)

@@ -7,9 +7,9 @@ from contextlib import closing
 from typing import NamedTuple
 
 from services.intake import rows
-from services.kit.csvfile import Refusal, Refused, Row, Sheet
 from services.intake.importing import Request, Summary, take_rows
 from services.intake.rows import BankDetails
+from services.kit.csvfile import Refusal, Refused, Row, Sheet
 
 REFUSED = "refused"
 

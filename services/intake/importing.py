@@ -8,8 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from services.kit.csvfile import Refusal, Refused, Row, Sheet
 from services.intake.rejects import Rejects
+from services.kit.csvfile import Refusal, Refused, Row, Sheet
 
 PROGRESS_EVERY = 500
 T = TypeVar("T")

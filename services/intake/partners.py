@@ -12,10 +12,10 @@ from schemas.codec import Codec
 from schemas.events import Partner
 from schemas.topics import PARTNERS
 from services.intake import rows
-from services.kit.csvfile import Refused, Sheet
 from services.intake.importing import Request, Summary, take_rows
 from services.intake.log import events
 from services.intake.sender import Sender, open_codec
+from services.kit.csvfile import Refused, Sheet
 
 NEW, CHANGED, UNCHANGED, REPEATED = "new", "changed", "unchanged", "repeated"
 

@@ -14,12 +14,12 @@ from deploy.runtime.settings import Settings
 from schemas.codec import Codec
 from schemas.events import SaleReported, SaleReturned
 from schemas.topics import SALES
-from services.kit.csvfile import Refused, Sheet
 from services.intake.importing import Request, Summary, take_rows
 from services.intake.log import events
 from services.intake.rows import SALE_COLUMNS, Report, report_reader
 from services.intake.seen import Seen
 from services.intake.sender import Sender, open_codec
+from services.kit.csvfile import Refused, Sheet
 
 SENT, REPEATED = "sent", "repeated"
 """Outcomes of a row: an event on ``sales``; or the file had said the same already. Then come those that only a dry

@@ -15,7 +15,7 @@ from deploy.runtime import kafka
 from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, RegistryAway, headers_for
-from schemas.events import Event
+from schemas.events import Event, SaleReported, SaleReturned
 from schemas.topics import Topic
 
 _log = logging.getLogger("staffel.relay")
@@ -25,7 +25,10 @@ _FLUSH_SECONDS = 10
 
 def post(connection: Connection, outbox: Table, topic: Topic, events: Sequence[Event], at: datetime) -> None:
     """Have events published, once this transaction is committed."""
-    rows = [{"topic": topic.name, "event": msgspec.json.encode(said).decode(), "created_at": at} for said in events]
+    rows = [
+        {"topic": _kind(topic, type(said)), "event": msgspec.json.encode(said).decode(), "created_at": at}
+        for said in events
+    ]
     if rows:
         connection.execute(insert(outbox), rows)
 
@@ -46,7 +49,9 @@ class Relay:
         """``outbox`` has the columns id, topic, event (JSON), created_at, sent_at; ``topics`` are those of its rows."""
         self._settings, self._codec, self._engine, self._clock = settings, codec, engine, clock
         self._outbox, self._source = outbox, source
-        self._kinds: Mapping[str, tuple[Topic, Any]] = {topic.name: (topic, topic.events[0]) for topic in topics}
+        self._kinds: Mapping[str, tuple[Topic, Any]] = {
+            _kind(topic, event): (topic, event) for topic in topics for event in topic.events
+        }
         self._producer = kafka.producer(settings)
 
     def step(self) -> int:
@@ -89,7 +94,7 @@ class Relay:
             topic.full_name(self._settings.topic_prefix),
             key=event.partner_id,
             value=self._codec.encode(topic, event),
-            headers=headers_for(event, source=self._source, time=event.occurred_at, subject=event.partner_id),
+            headers=headers_for(event, source=self._source, time=_said_at(event), subject=event.partner_id),
             on_delivery=report,
         )
 
@@ -106,6 +111,15 @@ class Relay:
             connection.execute(
                 update(outbox).where(outbox.c.id == bindparam("of")).values(sent_at=now), [{"of": id_} for id_ in ids]
             )
+
+
+def _kind(topic: Topic, event: type[Event]) -> str:
+    """What a row's ``topic`` says: the topic, and the event where the topic carries several."""
+    return topic.name if len(topic.events) == 1 else f"{topic.name}:{event.__name__}"
+
+
+def _said_at(event: Any) -> Any:
+    return event.reported_at if isinstance(event, SaleReported | SaleReturned) else event.occurred_at
 
 
 def oldest_unsent(connection: Connection, outbox: Table) -> datetime | None:

@@ -16,9 +16,9 @@ from schemas.codec import Codec
 from services.kit.consumer import Reader, measure_lag
 from services.portal.live import Changes
 from services.portal.metrics import PROJECTED
-from services.portal.preferences import relay
 from services.portal.projector import subscriptions
 from services.portal.tables import metadata
+from services.portal.telling import relay
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.portal")
 _LAG_EVERY = 15.0

@@ -9,15 +9,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, select
 
-from deploy.runtime.clock import Clock
-from deploy.runtime.settings import Settings
-from schemas.codec import Codec
 from schemas.events import PreferencesChanged, PreferenceSource
 from schemas.topics import PREFERENCES
 from services.kit.consumer import Batch
 from services.kit.database import upsert
-from services.kit.relay import Relay, post
-from services.portal.tables import preference_outbox, preferences
+from services.kit.relay import post
+from services.portal.tables import outbox, preferences
 
 
 def wants_weekly_mail(connection: Connection, partner_id: str) -> bool:
@@ -34,7 +31,7 @@ def choose(engine: Engine, partner_id: str, weekly_mail: bool, source: Preferenc
             return False
         event = PreferencesChanged(partner_id, weekly_mail, source, at)
         _put(connection, engine, [event])
-        post(connection, preference_outbox, PREFERENCES, [event], at)
+        post(connection, outbox, PREFERENCES, [event], at)
     return True
 
 
@@ -55,8 +52,3 @@ def _put(connection: Connection, engine: Engine, events: list[PreferencesChanged
         statement.on_conflict_do_update(index_elements=["partner_id"], set_=changed, where=later),
         [{"partner_id": e.partner_id, "weekly_mail": e.weekly_mail, "changed_at": e.occurred_at} for e in events],
     )
-
-
-def relay(settings: Settings, codec: Codec, engine: Engine, clock: Clock) -> Relay:
-    """Sends what was chosen."""
-    return Relay(settings, codec, engine, clock, preference_outbox, (PREFERENCES,), "staffel/portal")

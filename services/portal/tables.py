@@ -164,15 +164,15 @@ preferences = Table(
 )
 
 # Events to be sent, in this order.
-preference_outbox = Table(
-    "preference_outbox",
+outbox = Table(
+    "outbox",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("topic", String(40), nullable=False),
     Column("event", Text, nullable=False),  # as JSON
     Column("created_at", Instant, nullable=False),
     Column("sent_at", Instant),
-    Index("preference_outbox_unsent", "sent_at", "id"),
+    Index("outbox_unsent", "sent_at", "id"),
 )
 
 # Who did what, by real time. The database keeps its rows from being changed or deleted.

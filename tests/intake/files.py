@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.kit.csvfile import Columns, Refusal, Row, Sheet
 from services.intake.rows import PARTNER_COLUMNS, SALE_COLUMNS
+from services.kit.csvfile import Columns, Refusal, Row, Sheet
 
 SALES_HEADER = ",".join(SALE_COLUMNS.required)
 PARTNERS_HEADER = ",".join(PARTNER_COLUMNS.required)

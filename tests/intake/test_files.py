@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from deploy.runtime.errors import UsageError
 from schemas.events import SaleReported, SaleReturned
-from services.kit.csvfile import Refusal, Refused, Row, Sheet
 from services.intake.rejects import Rejects
 from services.intake.rows import (
     BANK_COLUMNS,
@@ -27,6 +26,7 @@ from services.intake.rows import (
     partner,
     report_reader,
 )
+from services.kit.csvfile import Refusal, Refused, Row, Sheet
 from tests.intake import files
 
 NOW = datetime(2026, 10, 6, 12, tzinfo=UTC)
