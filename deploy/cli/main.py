@@ -75,6 +75,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "sell": Row("deploy.cli.data", "Send one sale by hand"),
         "take-back": Row("deploy.cli.data", "Send one return by hand"),
         "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
+        "read-model": Row("deploy.cli.read_model", "Check, rebuild or export what the pages are made of"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
     "Mail": {
