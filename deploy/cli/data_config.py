@@ -48,6 +48,7 @@ def check(loaded: Loaded, as_json: JsonFlag = False) -> None:
         "account": _account,
         "payout": _payout,
         "topics": _topics,
+        "pages": _pages,
     }
     found = {name: look(loaded.settings) for name, look in checks.items()}
     if as_json:
@@ -72,6 +73,14 @@ def _programme(settings: Settings) -> str:
         f"{settings.programme} ({programme.id}): {len(programme.terms)} version(s) of terms, "
         f"{len(programme.products)} products, zone {programme.time_zone}"
     )
+
+
+def _pages(settings: Settings) -> str:
+    from services.portal.brand import read_brand
+
+    brand = read_brand(settings)
+    said = {"logo": brand.logo, "colour": brand.colours, "imprint": brand.imprint, "privacy notice": brand.privacy}
+    return f"{brand.vendor}: " + (", ".join(name for name, value in said.items() if value) or "as they ship")
 
 
 def _clock(settings: Settings) -> str:

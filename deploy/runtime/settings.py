@@ -87,6 +87,10 @@ class Settings:
     debtor_country: str = setting("DE", "Country of the account holder, two letters")
     vendor_name: str = setting("", "Vendor on statements (empty: the account holder)")
     vendor_address: str = setting("", "His address there, lines parted by ; (empty: the account holder's town)")
+    vendor_logo: str = setting("", "His logo in the head of the pages, a PNG or SVG file (empty: a drawn stair)")
+    vendor_colour: str = setting("", "His colour on the pages, like #0b6b5d, dark enough to read on white")
+    imprint: str = setting("", "Text file (Markdown) that the pages show as imprint (empty: none)")
+    privacy: str = setting("", "Text file (Markdown) that the pages show as privacy notice (empty: none)")
     vendor_vat_id: str = setting("", "His VAT id there (empty: none is printed)")
     link_hours: int = setting(24 * 14, "How long a personal link stays valid, in hours of real time")
     payout_hour: int = setting(

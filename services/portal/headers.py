@@ -39,7 +39,7 @@ class Guarded:
                 headers.update(self._headers)
                 # The route's name: few, and nothing personal, as a path may be.
                 page = "static" if static else scope.get("staffel.page", "other")
-                kept = static and message["status"] in (200, 304)
+                kept = (static or scope["path"].startswith("/brand/")) and message["status"] in (200, 304)
                 headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-store"
                 REQUESTS.labels(page, str(message["status"])).inc()
                 SECONDS.labels(page).observe(time.monotonic() - began)

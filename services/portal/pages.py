@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from deploy.runtime.clock import Clock, RealClock
 from services.portal import reasons
 from services.portal.auth import Visitor
+from services.portal.brand import Brand
 from services.portal.live import Fragments
 from services.portal.navigation import home, ways
 from services.portal.programme_view import ProgrammePage
@@ -26,8 +27,8 @@ _PROGRAMME = ("totals", "tiers", "countries", "changes", "verdicts", "money", "c
 class Pages:
     """Renders all pages."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, brand: Brand) -> None:
+        self._clock, self.brand = clock, brand
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
             autoescape=True,
@@ -40,6 +41,7 @@ class Pages:
             "anchor": anchor,
             "reasons": reasons,
             "clock": self._passing,
+            "brand": brand,
             "ways": ways,
             "home": home,
         }

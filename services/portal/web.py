@@ -21,14 +21,15 @@ from services.kit.statements import Shelf
 from services.portal.access import Asked, Portal, Refused, Row, routes
 from services.portal.api.app import create_api
 from services.portal.auth import Cookies, Forms, Sessions
+from services.portal.brand import read_brand
 from services.portal.headers import Guarded
 from services.portal.live import Changes
 from services.portal.pages import STATIC, Pages
-from services.portal.routes import door, partner, programme, tokens
+from services.portal.routes import brand, door, partner, programme, tokens
 from services.portal.views import NotHere
 from streams.rules.terms import Programme
 
-ROWS: tuple[Row, ...] = (*door.ROWS, *partner.ROWS, *programme.ROWS, *tokens.ROWS)
+ROWS: tuple[Row, ...] = (*door.ROWS, *partner.ROWS, *programme.ROWS, *tokens.ROWS, *brand.ROWS)
 """Every route of the portal, with what it needs."""
 
 
@@ -51,7 +52,7 @@ def create_web(
         sessions=Sessions(engine, real),
         cookies=Cookies(settings),
         forms=Forms(settings),
-        pages=Pages(clock),
+        pages=Pages(clock, read_brand(settings)),
         shelf=Shelf(Path(settings.statements)),
     )
 

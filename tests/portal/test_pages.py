@@ -16,6 +16,7 @@ from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
 from services.kit.speech import catalogues, languages
 from services.payout.answers.codes import KNOWN
 from services.payout.holds import HOLDS, Ends
+from services.portal.brand import Brand
 from services.portal.pages import Pages
 from services.portal.reasons import BANK, HELD, PAYOUTS, RETURNED, SALES, of_payout
 from services.portal.voice import TEXTS, voice_for, voice_for_header
@@ -255,7 +256,7 @@ def test_every_sentence_is_translated_with_its_facts(language: str) -> None:
 def test_test_time_is_said_on_every_page_that_runs_on_it(site: Site, tmp_path: Path) -> None:
     shown = datetime(2026, 11, 24, 11, 0, tzinfo=UTC)
     write_segments(tmp_path / "clock.json", (Segment(0.0, shown.timestamp(), 0.0),))
-    pages = Pages(TestClock(tmp_path / "clock.json"))
+    pages = Pages(TestClock(tmp_path / "clock.json"), Brand("Hersteller GmbH"))
     html = pages._environment.get_template("clock.html").render(
         now=shown, rate=600.0, voice=voice_for("en", "GB", site.programme.zone)
     )
