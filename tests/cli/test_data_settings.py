@@ -70,6 +70,7 @@ def test_check_says_what_it_checked(alone: Loaded) -> None:
         "account",
         "payout",
         "topics",
+        "pages",
     }
     assert not alone.settings.data.exists(), "it changes nothing"
 
