@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from deploy.runtime.errors import NotReady, UsageError
 from deploy.runtime.settings import Port, Settings
 
-_LOCAL = {Port.KAFKA, Port.CONTROLLER, Port.REGISTRY}  # these listen to this machine only, whatever is said
+# These listen to this machine only, whatever ``listen`` says.
+_LOCAL = {Port.KAFKA, Port.CONTROLLER, Port.REGISTRY, Port.PAYOUT_OFFICE, Port.NOTIFICATION_OFFICE}
 
 _EPHEMERAL = 32_000  # above, outgoing connections take their ports, also between our check and our start
 
@@ -54,7 +55,7 @@ def free_base(start: int) -> int:
     for base in itertools.chain(range(start + 100, _EPHEMERAL, 100), range(8400, start, 100)):
         if all(is_free(base + port) for port in Port):
             return base
-    raise NotReady("no ten free ports in a row were found on this machine")
+    raise NotReady(f"no {len(Port)} free ports in a row were found on this machine")
 
 
 def _by_whom(port: int) -> str:

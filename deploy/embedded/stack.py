@@ -43,8 +43,8 @@ _PORTS = {
     "registry": {Port.REGISTRY: "schema registry"},
     "mail": {Port.SMTP: "mail catcher", Port.INBOX: "inbox"},
     "worker": {Port.WORKER: "worker's metrics"},
-    "notification": {Port.NOTIFICATION: "notification's metrics"},
-    "payout": {Port.PAYOUT: "payout's metrics"},
+    "notification": {Port.NOTIFICATION: "notification's metrics", Port.NOTIFICATION_OFFICE: "notification's office"},
+    "payout": {Port.PAYOUT: "payout's metrics", Port.PAYOUT_OFFICE: "payout's office"},
     "portal": {Port.PORTAL: "portal", Port.PORTAL_METRICS: "portal's metrics"},
 }
 _GRACE = 2.5  # seconds from SIGTERM to SIGKILL; a stop takes less than three

@@ -6,6 +6,7 @@ What is empty by default is derived: the embedded part at its port, a database f
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import secrets
@@ -34,6 +35,8 @@ class Port(IntEnum):
     NOTIFICATION = 7
     PAYOUT = 8
     PORTAL_METRICS = 9
+    PAYOUT_OFFICE = 10
+    NOTIFICATION_OFFICE = 11
 
 
 def setting(default: Any, help_text: str, *, secret: bool = False) -> Any:
@@ -46,8 +49,9 @@ class Settings:
     """What a process needs to know. Build it with ``load``."""
 
     data: Path = setting(Path(".staffel"), "Folder for everything the embedded stack writes")
-    port_base: int = setting(8400, "First of the ten ports used on this machine")
+    port_base: int = setting(8400, "First of the twelve ports used on this machine")
     listen: str = setting("127.0.0.1", "Address that the web pages and metrics listen on")
+    office_listen: str = setting("127.0.0.1", "Address on which payout and notification listen to the portal alone")
     clock: str = setting("", "Start the test clock at this instant, e.g. 2026-10-01T00:00:00Z (empty: real time)")
     clock_rate: float = setting(1.0, "How much faster than real time the test clock runs")
     programme: str = setting("", "Programme file (empty: the one that ships)")
@@ -61,6 +65,8 @@ class Settings:
     notification_db_url: str = setting("", "The same for notification", secret=True)
     payout_db_url: str = setting("", "The same for payout", secret=True)
     public_url: str = setting("", "Address under which partners reach the portal (empty: this machine)")
+    payout_office_url: str = setting("", "Where the portal finds payout's office (empty: this machine)")
+    notification_office_url: str = setting("", "Where it finds notification's (likewise)")
     payments: str = setting("", "Folder for payment files (empty: DATA/payments)")
     bank_answers: str = setting("", "Folder that the bank's answers are read from (empty: DATA/bank)")
     bank_silence_hours: int = setting(24, "Hours of bank days after which a bank that says nothing is told of")
@@ -112,6 +118,9 @@ class Settings:
     batch_booking: bool = setting(False, "Ask the bank for one booking a run instead of one a payment")
     link_secret: str = setting("", "Key that signs personal links (empty: made and kept in DATA/secrets)", secret=True)
     session_secret: str = setting("", "Key that signs portal sessions (likewise)", secret=True)
+    office_secret: str = setting(
+        "", "Key of what the portal says to payout and notification (likewise); all three need the same", secret=True
+    )
     bank_key: str = setting(
         "",
         "Key that encrypts bank details at rest (likewise); NEW,OLD while it is changed",
@@ -215,6 +224,8 @@ def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
         "registry_url": f"http://127.0.0.1:{base + Port.REGISTRY}/apis/ccompat/v7",
         "smtp_url": f"smtp://127.0.0.1:{base + Port.SMTP}",
         "public_url": f"http://127.0.0.1:{base + Port.PORTAL}",
+        "payout_office_url": f"http://127.0.0.1:{base + Port.PAYOUT_OFFICE}",
+        "notification_office_url": f"http://127.0.0.1:{base + Port.NOTIFICATION_OFFICE}",
         "payments": str(data / "payments"),
         "bank_answers": str(data / "bank"),
         "statements": str(data / "statements"),
@@ -234,14 +245,23 @@ def secret(settings: Settings, name: str) -> str:
         return value
     folder = settings.data / "secrets"
     path = folder / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_secret(path)
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(32))
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_secret(path)
     return _read_secret(path)
+
+
+def _make_secret(path: Path) -> None:
+    """Written beside and linked: of processes that start together, each finds the same one, and whole."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
 
 
 def _read_secret(path: Path) -> str:

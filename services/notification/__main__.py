@@ -10,8 +10,11 @@ from deploy.runtime.settings import Port
 from schemas.codec import RegistryAway
 from services.kit.database import open_engine
 from services.kit.process import Process, run
+from services.notification.office import Means, open_office
 from services.notification.service import TOPICS, Notification
 from services.notification.tables import MIGRATIONS
+from services.notification.webhooks.endpoints import sealer_of
+from services.notification.webhooks.target import gate_of
 from streams.rules.terms import parse
 
 
@@ -21,11 +24,15 @@ def body(process: Process) -> None:
     try:
         _resolve(process)
         engine = open_engine(process.settings.notification_db_url, MIGRATIONS)
+        settings = process.settings
         notification = Notification(process, engine, programme)
+        office = open_office(Means(settings, engine, sealer_of(settings), gate_of(settings)))
+        process.probes.check("office", office.problem)
         try:
             while not process.stopping():
                 notification.step()
         finally:
+            office.close()
             notification.close()
     except RegistryAway as error:
         raise NotReady(str(error), "is the registry running? see ./staffel status") from None

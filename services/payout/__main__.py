@@ -11,7 +11,10 @@ from schemas.codec import RegistryAway
 from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from services.kit.process import Process, run
 from services.payout.database import open_database
+from services.payout.office.means import Means
+from services.payout.office.opening import open_office
 from services.payout.service import Payout
+from services.payout.vault import open_vault
 from streams.rules.terms import parse
 
 
@@ -22,12 +25,17 @@ def body(process: Process) -> None:
     process.probes.check("opened", lambda: None if opened else "still opens its database and topics")
     try:
         _resolve(process)
-        payout = Payout(process, open_database(process.settings), programme)
+        engine = open_database(process.settings)
+        payout = Payout(process, engine, programme)
         opened.append(payout)
+        settings, vault = process.settings, open_vault(process.settings)
+        office = open_office(Means(settings, engine, vault, programme, process.clock, payout.doubt, payout.hurry))
+        process.probes.check("office", office.problem)
         try:
             while not process.stopping():
                 payout.step()
         finally:
+            office.close()
             payout.close()
     except RegistryAway as error:
         raise NotReady(str(error), "is the registry running? see ./staffel status") from None

@@ -113,8 +113,7 @@ def import_rows(
 ) -> list[Outcome]:
     """Enter many details in one transaction. A bad row is refused and does not stop the others."""
     vault, waiting = open_vault(settings), iter(rows)
-    today = at.astimezone(read_programme(settings, parse).zone).date()
-    entry = _Entry(at, today, by, source, settings.bank_details_days, settings.bank_details_days_first)
+    entry = _entry(settings, at, by, source)
     outcomes: list[Outcome] = []
     with engine.connect() as connection, connection.begin() as transaction:
         _one_at_a_time(connection)
@@ -123,6 +122,19 @@ def import_rows(
         if dry_run:
             transaction.rollback()
     return outcomes
+
+
+def rehearse(
+    engine: Engine, settings: Settings, row: Row, at: datetime, *, by: str = ""
+) -> tuple[Outcome, Account | None]:
+    """What entering this row would do, and what would be known of the account then. Changes nothing."""
+    entry = _entry(settings, at, by, Source.PORTAL)
+    with engine.connect() as connection, connection.begin() as transaction:
+        _one_at_a_time(connection)
+        (outcome,) = _enter(connection, open_vault(settings), [row], entry)
+        account = accounts(connection, [row.partner_id]).get(row.partner_id)
+        transaction.rollback()
+    return outcome, account
 
 
 def invalidate(connection: Connection, partner_id: str, version: int, reason: str, at: datetime) -> None:
@@ -172,6 +184,11 @@ def history(connection: Connection, partner_id: str) -> list[Version]:
 def label(partner_id: str, version: int) -> str:
     """What a version's sealed bytes are bound to."""
     return f"{partner_id}/{version}"
+
+
+def _entry(settings: Settings, at: datetime, by: str, source: Source) -> _Entry:
+    today = at.astimezone(read_programme(settings, parse).zone).date()
+    return _Entry(at, today, by, source, settings.bank_details_days, settings.bank_details_days_first)
 
 
 def _one_at_a_time(connection: Connection) -> None:

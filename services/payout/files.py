@@ -33,12 +33,17 @@ def write_released(engine: Engine, vault: Vault, folder: Path) -> list[Path]:
     written = []
     for msg_id, kind, sealed, sha256 in waiting:
         content = _opened(vault, msg_id, sealed, sha256)
-        path = folder / f"{msg_id}{_SUFFIX[RunKind(kind)]}"
+        path = folder / name_of(msg_id, RunKind(kind))
         write(path, content)
         with engine.begin() as connection:
             connection.execute(update(runs).where(runs.c.msg_id == msg_id).values(written=True))
         written.append(path)
     return written
+
+
+def name_of(msg_id: str, kind: RunKind) -> str:
+    """What a run's file is called."""
+    return f"{msg_id}{_SUFFIX[kind]}"
 
 
 def content_of(connection: Connection, vault: Vault, msg_id: str) -> bytes:

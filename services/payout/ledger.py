@@ -151,6 +151,16 @@ def balances(connection: Connection) -> dict[tuple[str, str], int]:
     return {(account, currency): int(total) for account, currency, total in rows}
 
 
+def owed(connection: Connection, partner_id: str) -> dict[str, int]:
+    """What is owed to a partner by currency, where that is not zero; below zero he owes it."""
+    rows = connection.execute(
+        select(postings.c.currency, func.sum(postings.c.amount_minor))
+        .where(postings.c.account == payable(partner_id))
+        .group_by(postings.c.currency)
+    )
+    return {currency: -int(amount) for currency, amount in rows if amount}
+
+
 def _unknown(connection: Connection, entries: Sequence[Journal]) -> list[Journal]:
     wanted: dict[str, Journal] = {}
     for journal in entries:

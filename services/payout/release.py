@@ -67,9 +67,11 @@ def approve(engine: Engine, msg_id: str, by: str, limits: Limits, now: datetime)
         with engine.begin() as connection:
             run = locked(connection, msg_id)
             if run.state not in WAITING:
-                raise StaffelError(f"run {msg_id} is {run.state}: there is nothing to approve")
+                raise StaffelError(f"run {msg_id} is {run.state}: there is nothing to approve", code="not-waiting")
             if by == run.prepared_by:
-                raise StaffelError(f"{by} has prepared run {msg_id} and can't approve it", "somebody else must")
+                raise StaffelError(
+                    f"{by} has prepared run {msg_id} and can't approve it", "somebody else must", code="own-run"
+                )
             sha256 = connection.execute(select(run_files.c.sha256).where(run_files.c.msg_id == msg_id)).scalar_one()
             connection.execute(
                 insert(approvals).values(
@@ -82,7 +84,9 @@ def approve(engine: Engine, msg_id: str, by: str, limits: Limits, now: datetime)
             return missing
     except IntegrityError:
         raise StaffelError(
-            f"{by} has approved run {msg_id} already", "a second approval is a second person's"
+            f"{by} has approved run {msg_id} already",
+            "a second approval is a second person's",
+            code="approved-before",
         ) from None
 
 

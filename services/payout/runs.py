@@ -95,7 +95,9 @@ def give_up(engine: Engine, msg_id: str, why: str, by: str, now: datetime) -> No
     with engine.begin() as connection:
         run = locked(connection, msg_id)
         if run.state not in WAITING:
-            raise StaffelError(f"run {msg_id} is {run.state}", "only a draft or an approved run can be given up")
+            raise StaffelError(
+                f"run {msg_id} is {run.state}", "only a draft or an approved run can be given up", code="not-waiting"
+            )
         void(connection, msg_id, why, by, now)
 
 

@@ -26,7 +26,7 @@ def described(connection: Connection, msg_id: str, limits: Limits) -> dict[str, 
     """A run with its approvals and its payments. Raises StaffelError if there is none."""
     run = connection.execute(select(runs).where(runs.c.msg_id == msg_id)).first()
     if run is None:
-        raise StaffelError(f"there is no run {msg_id!r}", "see ./staffel runs list", code="unknown-run")
+        raise _unknown(msg_id)
     said = connection.execute(select(approvals).where(approvals.c.msg_id == msg_id).order_by(approvals.c.at)).all()
     made = connection.execute(select(payments).where(payments.c.msg_id == msg_id).order_by(payments.c.partner_id)).all()
     masked = _masked(connection, made)
@@ -56,6 +56,18 @@ def described(connection: Connection, msg_id: str, limits: Limits) -> dict[str, 
             for row in made
         ],
     }
+
+
+def kind_of(connection: Connection, msg_id: str) -> RunKind:
+    """What a run's file is. Raises StaffelError if there is no such run."""
+    kind = connection.execute(select(runs.c.kind).where(runs.c.msg_id == msg_id)).scalar()
+    if kind is None:
+        raise _unknown(msg_id)
+    return RunKind(kind)
+
+
+def _unknown(msg_id: str) -> StaffelError:
+    return StaffelError(f"there is no run {msg_id!r}", "see ./staffel runs list", code="unknown-run")
 
 
 def _summary(run: Row[Any]) -> dict[str, Any]:

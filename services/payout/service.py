@@ -110,6 +110,14 @@ class Payout:
             self._look_around()
             self._looked = time.monotonic()
 
+    def doubt(self) -> str | None:
+        """Why this database may not be the right one, or None."""
+        return self._missing
+
+    def hurry(self) -> None:
+        """Look around at the next turn: somebody has released a run. May be called from any thread."""
+        self._looked = 0.0
+
     def close(self) -> None:
         """Let go of everything."""
         self._reader.close()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port
+from services.kit.listening import listening
 from services.kit.process import Process, run
 from services.portal.feed import Feed
 from services.portal.live import Changes
 from services.portal.queries import open_database
-from services.portal.server import Server, listening
+from services.portal.server import Server
 from services.portal.web import create_web
 from streams.rules.terms import parse
 
@@ -16,7 +17,8 @@ from streams.rules.terms import parse
 def main(process: Process) -> None:
     """Serve until told to stop, or until the reading fails."""
     programme = read_programme(process.settings, parse)
-    socket = listening(process.settings)
+    settings = process.settings
+    socket = listening(settings.listen, settings.port(Port.PORTAL), "the pages")
     engine = open_database(process.settings)
     changes = Changes()
     feed = Feed(process.settings, process.clock, process.codec, engine, changes)

@@ -8,11 +8,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from deploy.runtime.errors import NotReady
-from deploy.runtime.settings import Port, Settings
 from services.portal.live import Changes
-
-_BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
@@ -44,18 +40,3 @@ class Server(uvicorn.Server):
         """End the live pages first: they are answers that would never be complete."""
         self._changes.close()
         await super().shutdown(sockets)
-
-
-def listening(settings: Settings) -> socket.socket:
-    """The portal's socket, listening. Raises NotReady if the port is taken."""
-    port = settings.port(Port.PORTAL)
-    family = socket.AF_INET6 if ":" in settings.listen else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.listen, port))
-    except OSError as error:
-        listener.close()
-        raise NotReady(f"port {port} for the pages is taken ({error.strerror})", "choose another --port-base") from None
-    listener.listen(_BACKLOG)
-    return listener

@@ -30,6 +30,7 @@ PUBLISHED = {
     "kafka": Port.KAFKA,
     "registry": Port.REGISTRY,
 }
+OFFICES = {"payout": Port.PAYOUT_OFFICE, "notification": Port.NOTIFICATION_OFFICE}
 BASE = 8400
 each_service = pytest.mark.parametrize("name", SERVICES)
 each_of_ours = pytest.mark.parametrize("name", OURS)
@@ -112,6 +113,14 @@ def test_parts_are_published_where_the_embedded_ones_would_be(name: str, port: P
     assert published.split(":")[1] == str(BASE + port)
 
 
+@pytest.mark.parametrize(("name", "port"), OFFICES.items())
+def test_an_office_listens_where_the_portal_looks_for_it_and_is_published_nowhere(name: str, port: Port) -> None:
+    asked = SERVICES["portal"]["environment"][f"STAFFEL_{name.upper()}_OFFICE_URL"]
+    assert asked == f"http://{name}:{BASE + port}"
+    assert SERVICES[name]["environment"]["STAFFEL_OFFICE_LISTEN"] == "0.0.0.0"
+    assert "ports" not in SERVICES[name]
+
+
 def test_kafka_advertises_what_the_clients_are_given() -> None:
     kafka = SERVICES["kafka"]["environment"]
     advertised = dict(entry.split("://") for entry in kafka["KAFKA_ADVERTISED_LISTENERS"].split(","))
@@ -179,11 +188,18 @@ def test_without_a_secret_nothing_starts(missing: str) -> None:
 
 def test_a_process_gets_its_own_secrets_only() -> None:
     assert _secrets("worker") == set()
-    assert _secrets("notification") == {"notification_db_url", "smtp_url", "link_secret", "webhook_key"}
-    assert _secrets("payout") == {"payout_db_url", "bank_key"}
-    assert _secrets("portal") == {"portal_db_url", "link_secret", "session_secret"}
+    assert _secrets("notification") == {
+        "notification_db_url",
+        "smtp_url",
+        "link_secret",
+        "webhook_key",
+        "office_secret",
+    }
+    assert _secrets("payout") == {"payout_db_url", "bank_key", "office_secret"}
+    assert _secrets("portal") == {"portal_db_url", "link_secret", "session_secret", "office_secret"}
 
 
 def _secrets(name: str) -> set[str]:
     names = {variable.removeprefix("STAFFEL_").lower() for variable in SERVICES[name]["environment"]}
-    return {n for n in names if n.endswith(("_url", "_secret", "_key"))} - {"registry_url", "public_url"}
+    plain = {"registry_url", "public_url", "payout_office_url", "notification_office_url"}
+    return {n for n in names if n.endswith(("_url", "_secret", "_key"))} - plain

@@ -107,6 +107,8 @@ class Containers:
             ("http://registry:8080/apis/ccompat/v7", self.settings.registry_url),
             ("smtp://mail:8402", self.settings.smtp_url),
             ("http://127.0.0.1:8400", f"http://127.0.0.1:{self._ports + Port.PORTAL}"),
+            ("http://payout:8410", f"http://127.0.0.1:{self._ports + Port.PAYOUT_OFFICE}"),
+            ("http://notification:8411", f"http://127.0.0.1:{self._ports + Port.NOTIFICATION_OFFICE}"),
             ("/payments", str(self.folder / "payments")),
             ("/bank", str(self.folder / "bank")),
             ("/statements", str(self.folder / "statements")),

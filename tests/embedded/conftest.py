@@ -20,7 +20,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def port_base() -> int:
-    """The first of ten free ports."""
+    """The first of our free ports."""
     return free_ports()
 
 

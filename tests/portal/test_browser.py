@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from deploy.runtime.settings import Port, load
 from schemas.events import PayoutStatus
+from services.kit.listening import listening
 from services.portal.auth import IDLE
-from services.portal.server import Server, listening
+from services.portal.server import Server
 from tests.conftest import free_ports
 from tests.portal.conftest import Site
 from tests.portal.feeding import a_line, a_partner, a_payout, a_tally, a_tier_change, feed
@@ -54,7 +55,10 @@ def served(site: Site) -> Iterator[Site]:
     )
     put(own, "P1")
     server = Server(own.app, own.changes)
-    thread = threading.Thread(target=server.serve_on, args=(listening(settings), lambda: False))
+    thread = threading.Thread(
+        target=server.serve_on,
+        args=(listening(settings.listen, settings.port(Port.PORTAL), "the pages"), lambda: False),
+    )
     thread.start()
     yield own
     server.stop()

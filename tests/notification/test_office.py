@@ -1,0 +1,128 @@
+"""Notification's office: webhooks and mails in the portal are what they are on the command line, each partner's his own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from deploy.runtime.settings import Port
+from services.kit.office.client import Client, Refused
+from services.kit.office.protocol import Actor, Role
+from services.notification import office as opening
+from services.notification.office import Means, open_office
+from services.notification.webhooks.endpoints import sealer_of
+from services.notification.webhooks.target import gate_of
+from tests.conftest import free_ports
+from tests.notification.conftest import Desk
+from tests.notification.facts import close, partner, tier
+from tests.notification.mailbox import Mailbox
+
+VIEWER, CLERK = Actor(Role.VIEWER, "V. Looker"), Actor(Role.OPERATOR, "A. Clerk")
+P1, P2 = Actor(Role.CONFIRMED, "P1", "P1"), Actor(Role.CONFIRMED, "P2", "P2")
+LOOKING = Actor(Role.PARTNER, "P1", "P1")
+URL = "https://hooks.partner.example/staffel"
+
+
+class Counter:
+    """The office, open, and a portal that asks it."""
+
+    def __init__(self, desk: Desk) -> None:
+        settings = replace(desk.settings, port_base=free_ports())
+        address = f"http://127.0.0.1:{settings.port(Port.NOTIFICATION_OFFICE)}"
+        self._client = Client(settings, "notification", address)
+        self.open = open_office(Means(settings, desk.engine, sealer_of(settings), gate_of(settings)))
+
+    def ask(self, actor: Actor, operation: str, **said: Any) -> Any:
+        return self._client.ask(actor, operation, Any, **said)
+
+    def refused(self, actor: Actor, operation: str, **said: Any) -> str:
+        """The code with which it refuses."""
+        with pytest.raises(Refused) as refused:
+            self.ask(actor, operation, **said)
+        return refused.value.code
+
+
+@pytest.fixture
+def counter(desk: Desk) -> Iterator[Counter]:
+    desk.told(partner(1), partner(2))
+    found = Counter(desk)
+    yield found
+    found.open.close()
+
+
+def test_every_operation_says_who_may() -> None:
+    assert len({operation.name for operation in opening.OPERATIONS}) == len(opening.OPERATIONS)
+    for operation in opening.OPERATIONS:
+        assert operation.staff or operation.partner, operation.name
+    told_once = {row.name for row in opening.OPERATIONS if row.staff is None}
+    assert told_once == {"webhooks.add", "webhooks.rotate"}, "a secret is the partner's alone"
+
+
+def test_a_partner_has_endpoints_of_his_own(counter: Counter) -> None:
+    assert counter.ask(P1, "webhooks.list")["endpoints"] == []
+    made = counter.ask(P1, "webhooks.add", url=URL, types=["quarter.closed"])
+    which = {"endpoint": made["endpoint_id"]}
+    assert made["secret"].startswith("whsec_")
+    (endpoint,) = counter.ask(LOOKING, "webhooks.list")["endpoints"]
+    assert (endpoint["url"], endpoint["types"], endpoint["state"]) == (URL, ["quarter.closed"], "enabled")
+    assert made["secret"] not in json.dumps(endpoint)
+    other = counter.ask(P1, "webhooks.rotate", **which)
+    assert other.startswith("whsec_")
+    assert other != made["secret"]
+    counter.ask(P1, "webhooks.ping", **which)
+    (delivery,) = counter.ask(P1, "webhooks.log", **which)["deliveries"]
+    assert (delivery["type"], delivery["state"]) == ("ping", "pending")
+    assert counter.ask(P1, "webhooks.replay", **which, delivery=delivery["number"]) == 1
+    assert counter.ask(P1, "webhooks.replay", **which) == 0
+    assert counter.ask(P1, "webhooks.enable", **which) == 1
+    counter.ask(P1, "webhooks.remove", **which)
+    assert counter.ask(P1, "webhooks.list")["endpoints"] == []
+
+
+def test_nobody_reaches_anothers_endpoint(counter: Counter) -> None:
+    which = {"endpoint": counter.ask(P1, "webhooks.add", url=URL)["endpoint_id"]}
+    for operation in ("log", "rotate", "remove", "enable", "ping", "replay"):
+        assert counter.refused(P2, f"webhooks.{operation}", **which) == "unknown-endpoint"
+        assert counter.refused(P1, f"webhooks.{operation}", endpoint="ep_none") == "unknown-endpoint"
+    assert counter.ask(P2, "webhooks.list", partner_id="P1")["endpoints"] == []
+    assert len(counter.ask(VIEWER, "webhooks.list")["endpoints"]) == 1
+    assert len(counter.ask(VIEWER, "webhooks.list", partner_id="P2")["endpoints"]) == 0
+    for operation in ("rotate", "remove", "enable", "ping", "replay"):
+        assert counter.refused(LOOKING, f"webhooks.{operation}", **which) == "not-allowed"
+        assert counter.refused(VIEWER, f"webhooks.{operation}", **which) == "not-allowed"
+    assert counter.refused(CLERK, "webhooks.rotate", **which) == "not-allowed"
+    counter.ask(CLERK, "webhooks.ping", **which)
+    counter.ask(CLERK, "webhooks.enable", **which)
+
+
+@pytest.mark.parametrize("url", ["http://hooks.partner.example/", "https://10.0.0.1/", "https://u@hooks.example/"])
+def test_an_address_that_is_not_let_through_is_refused(counter: Counter, url: str) -> None:
+    assert counter.refused(P1, "webhooks.add", url=url) == "usage"
+    assert counter.refused(P1, "webhooks.add", url=URL, types=["nonsense"]) == "usage"
+    assert counter.refused(Actor(Role.CONFIRMED, "P9", "P9"), "webhooks.add", url=URL) == "unknown-partner"
+
+
+def test_mails_are_seen_and_sent_again(desk: Desk, counter: Counter, mailbox: Mailbox) -> None:
+    mailbox.answers["p2@partner.example"] = "550 5.1.1 unknown"
+    desk.told(tier(number=1), close(number=2))
+    desk.send()
+    (failed,) = counter.ask(VIEWER, "mails.list", states=["failed"])["mails"]
+    assert (failed["partner_id"], failed["kind"], failed["state"]) == ("P2", "final", "failed")
+    (shown,) = counter.ask(VIEWER, "mails.show", numbers=[failed["number"]])
+    assert "550 5.1.1 unknown" in shown["why"]
+    assert "p2@partner.example" not in json.dumps(shown)
+    (own,) = counter.ask(LOOKING, "mails.list", partner_id="P2")["mails"]
+    assert (own["partner_id"], own["state"]) == ("P1", "sent")
+    assert counter.refused(VIEWER, "mails.resend", numbers=[failed["number"]]) == "not-allowed"
+    assert counter.refused(P1, "mails.resend", numbers=[failed["number"]]) == "not-allowed"
+    done = counter.ask(CLERK, "mails.resend", numbers=[failed["number"], own["number"]])
+    assert done["due"] == [failed["number"]]
+    assert [refusal["number"] for refusal in done["refused"]] == [own["number"]]
+    assert counter.refused(CLERK, "mails.resend", numbers=list(range(201))) == "too-many"
+    mailbox.answers.clear()
+    desk.send()
+    assert desk.states() == ["sent", "sent"]
