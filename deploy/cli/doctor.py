@@ -86,6 +86,8 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     for service in ("portal", "notification", "payout"):
         yield _database(service, getattr(settings, f"{service}_db_url"))
     yield _keys(settings)
+    for service in ("payout", "notification"):
+        yield _office(service, settings, is_up=is_up)
     if reachable["kafka"]:
         topics = _topics(settings)
         yield topics
@@ -213,6 +215,25 @@ def _keys(settings: Settings) -> Finding:
         text = f"{found.other:,} of {found.first + found.other:,} sealed rows still need an older key"
         return Finding("bank key", WARN, text, "./staffel bank-details reseal, then drop the older key")
     return Finding("bank key", PASS, f"opens all {found.first:,} sealed bank details and payment files")
+
+
+def _office(service: str, settings: Settings, *, is_up: bool) -> Finding:
+    """Whether the portal would be answered."""
+    from services.kit.office.client import Client
+    from services.kit.office.protocol import Actor, Role
+
+    what, address = f"{service}'s office", str(getattr(settings, f"{service}_office_url"))
+    if not settings.office_secret and not (settings.data / "secrets" / "office_secret").exists():
+        return Finding(what, PASS, "is opened at the first start")  # asking would make the secret
+    client = Client(settings, service, address)
+    try:
+        client.ask(Actor(Role.VIEWER, "doctor"), "hello", object)
+    except StaffelError:
+        hint = "is it running, has it the same office_secret, and are both clocks right? its log tells"
+        return Finding(what, FAIL if is_up else WARN, f"{address} does not answer the portal", hint)
+    finally:
+        client.close()
+    return Finding(what, PASS, "answers")
 
 
 def _ask_server(url: str) -> str:

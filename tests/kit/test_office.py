@@ -108,6 +108,7 @@ def asked(client: Client, actor: Actor, operation: str) -> str:
 
 def test_what_is_asked_is_done_and_answered(settings: Settings, address: str, heard: list[str], time: HandTime) -> None:
     client = Client(settings, "test", address, time)
+    client.ask(CLERK, "hello", object)
     assert client.ask(CLERK, "echo", dict[str, str], text=CANARY) == {"said": CANARY, "by": "A. Clerk"}
     with pytest.raises(Refused, match="this can't be") as refused:
         client.ask(CLERK, "refuse", object, text="x")

@@ -1,4 +1,4 @@
-"""Notification's office: webhooks and mails in the portal are what they are on the command line, each partner's his own."""
+"""Notification's office: webhooks and mails, as on the command line, and each partner's endpoints his own."""
 
 from __future__ import annotations
 

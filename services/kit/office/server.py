@@ -26,9 +26,11 @@ from services.kit.office.protocol import (
     WINDOW_SECONDS,
     Actor,
     Answer,
+    Arguments,
     Call,
     Operation,
     Refusal,
+    Role,
     Seal,
 )
 
@@ -36,6 +38,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.office")
 _SEAL_BYTES = 28
 _AT_ONCE = 64
 _GOODBYE_SECONDS = 5.0
+HELLO = Operation("hello", Arguments, lambda *_: None, staff=Role.VIEWER)
+"""Whether the office is open, for whoever looks after the stack."""
 _RETRY_LATER = Refusal("busy", "the database is busy; try again in a moment")
 _FAILED = Refusal("failed", "it failed; the service's log says where")
 
@@ -57,7 +61,7 @@ class Counter:
     ) -> None:
         """``means`` is what the operations work with."""
         self._seal, self._means, self._now = Seal(settings, office), means, now
-        self._operations = {operation.name: operation for operation in operations}
+        self._operations = {operation.name: operation for operation in (HELLO, *operations)}
         self._opened = now()
         self._seen: dict[str, float] = {}
         self._lock = Lock()
