@@ -1,5 +1,9 @@
 """Events to bytes and back: Avro in the Confluent wire format (a zero byte, the schema's id, the body), ids from the
-registry; and the CloudEvents 1.0 headers (binary mode) that go with them."""
+registry; and the CloudEvents 1.0 headers (binary mode) that go with them.
+
+What our own schemas wrote goes through functions compiled from them (``compiled``); what another version of a schema
+wrote is resolved by fastavro, which is slow and seldom needed.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,20 @@ import io
 import json
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import fastavro
 import msgspec
 
+from schemas.compiled import Reader, Writer, number, reader, writer
 from schemas.events import Event, id_of
 from schemas.topics import TOPICS, Topic
 
 _AVRO = Path(__file__).parent / "avro"
 _PREFIX = struct.Struct(">bI")
-_KEEP_TYPES = (date, datetime)
 COMPATIBILITY = "FULL_TRANSITIVE"
 T = TypeVar("T")
 
@@ -93,13 +97,25 @@ class ConfluentRegistry:
             raise RegistryAway(f"the schema registry at {self.url} does not answer: {error}") from error
 
 
+class _Form(NamedTuple):
+    """How this process writes and reads the values of a topic."""
+
+    schema_id: int
+    schema: Any
+    """For fastavro."""
+    head_size: int
+    writers: Mapping[type[Event], Writer]
+    readers: Mapping[bytes, Reader]
+    """By what a value begins with: zero byte, own schema's id, and in a union its branch."""
+
+
 class Codec:
     """Encodes and decodes the events of all topics. Not tied to a broker; safe to share between threads."""
 
     def __init__(self, registry: Registry, prefix: str) -> None:
         self._registry = registry
         self._prefix = prefix
-        self._own: dict[str, tuple[int, Any]] = {}
+        self._forms: dict[str, _Form] = {}
         self._writers: dict[int, Any] = {}
 
     def register(self, topics: Iterable[Topic] = TOPICS) -> None:
@@ -113,45 +129,66 @@ class Codec:
         for topic in topics:
             self._resolve(topic)
 
+    def head(self, topic: Topic) -> bytes:
+        """What the values of a topic with one kind of event begin with, if they were written with our schema."""
+        (head,) = (self._forms.get(topic.name) or self._resolve(topic)).readers
+        return head
+
     def encode(self, topic: Topic, event: Event) -> bytes:
         """The bytes of an event of this topic."""
-        schema_id, schema = self._own.get(topic.name) or self._resolve(topic)
-        out = io.BytesIO()
-        out.write(_PREFIX.pack(0, schema_id))
-        fields = msgspec.to_builtins(event, builtin_types=_KEEP_TYPES)
-        fastavro.schemaless_writer(
-            out, schema, fields if len(topic.events) == 1 else (f"staffel.{type(event).__name__}", fields)
-        )
-        return out.getvalue()
+        form = self._forms.get(topic.name) or self._resolve(topic)
+        return form.writers[type(event)](event)
 
     def decode(self, topic: Topic, data: bytes) -> Event:
         """The event in these bytes. Raises Undecodable, or RegistryAway if their schema could not be asked for."""
+        form = self._forms.get(topic.name) or self._resolve(topic)
+        read = form.readers.get(data[: form.head_size])
+        if read is None:
+            return self._decode_other(topic, form, data)
+        try:
+            event, end = read(data, form.head_size)
+        except Exception as error:  # bytes from outside cause nearly any exception
+            raise _unfit(form.schema_id, error) from error
+        if end != len(data):
+            raise Undecodable("bad-avro", f"the length is not what schema {form.schema_id} says")
+        return cast(Event, event)
+
+    def _decode_other(self, topic: Topic, form: _Form, data: bytes) -> Event:
+        """The event in bytes that do not begin as ours: another schema's, or none at all."""
         if len(data) < _PREFIX.size or data[0] != 0:
             raise Undecodable(
                 "not-avro", "does not begin with the zero byte and schema id of the Confluent wire format"
             )
         schema_id = _PREFIX.unpack_from(data)[1]
-        own_id, own = self._own.get(topic.name) or self._resolve(topic)
-        writer = own if schema_id == own_id else self._writer(schema_id)
+        written_with = form.schema if schema_id == form.schema_id else self._writer(schema_id)
         body = io.BytesIO(data)
         body.seek(_PREFIX.size)
         try:
             if len(topic.events) == 1:
-                kind, fields = topic.events[0], fastavro.schemaless_reader(body, writer, own)
+                kind, fields = topic.events[0], fastavro.schemaless_reader(body, written_with, form.schema)
             else:
-                name, fields = fastavro.schemaless_reader(body, writer, own, return_record_name=True)
+                name, fields = fastavro.schemaless_reader(body, written_with, form.schema, return_record_name=True)
                 kind = next(k for k in topic.events if name == f"staffel.{k.__name__}")
             event = msgspec.convert(fields, kind)
-        except Exception as error:  # fastavro answers bytes from outside with nearly any exception
-            raise Undecodable("bad-avro", f"schema {schema_id} does not fit: {type(error).__name__}") from error
+        except Exception as error:  # as above
+            raise _unfit(schema_id, error) from error
         if body.read(1):
             raise Undecodable("bad-avro", f"bytes left over after reading with schema {schema_id}")
         return event
 
-    def _resolve(self, topic: Topic) -> tuple[int, Any]:
-        found = self._registry.id_of(self._subject(topic), schema_text(topic)), parsed_schema(topic)
-        self._own[topic.name] = found
-        return found
+    def _resolve(self, topic: Topic) -> _Form:
+        schema_id = self._registry.id_of(self._subject(topic), schema_text(topic))
+        prefix = _PREFIX.pack(0, schema_id)
+        branches = [b""] if len(topic.events) == 1 else [number(branch) for branch in range(len(topic.events))]
+        kinds = [(kind, schema_of(kind), prefix + branch) for kind, branch in zip(topic.events, branches, strict=True)]
+        self._forms[topic.name] = form = _Form(
+            schema_id,
+            parsed_schema(topic),
+            len(prefix + branches[0]),
+            {kind: writer(schema, kind, head) for kind, schema, head in kinds},
+            {head: reader(schema, kind) for kind, schema, head in kinds},
+        )
+        return form
 
     def _writer(self, schema_id: int) -> Any:
         if schema_id not in self._writers:
@@ -167,6 +204,10 @@ class Codec:
 
     def _subject(self, topic: Topic) -> str:
         return f"{topic.full_name(self._prefix)}-value"
+
+
+def _unfit(schema_id: int, error: Exception) -> Undecodable:
+    return Undecodable("bad-avro", f"schema {schema_id} does not fit: {type(error).__name__}")
 
 
 def schema_of(event_type: type[Event]) -> dict[str, Any]:
