@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from aiokafka.structs import ConsumerRecord
@@ -10,12 +11,6 @@ from schemas.codec import Codec, Undecodable
 from schemas.events import Partner, SaleReported, SaleReturned
 from schemas.topics import PARTNERS, SALES
 from schemas.values import PARTNER_ID, SALE_ID_LENGTH_MAX, partition_of
-
-
-class Sale(NamedTuple):
-    """A record that this partition applies."""
-
-    event: SaleReported | SaleReturned
 
 
 class Stray(NamedTuple):
@@ -31,22 +26,32 @@ class DeadLetter(NamedTuple):
     message: str
 
 
-def read_sale(record: ConsumerRecord, codec: Codec, partition: int, partitions: int) -> Sale | Stray | DeadLetter:
-    """Decide what a record of ``sales`` is."""
+def read_sale(
+    record: ConsumerRecord, codec: Codec, partition: int, partitions: int
+) -> SaleReported | SaleReturned | Stray | DeadLetter:
+    """Decide what a record of ``sales`` is: an event that this partition applies, or something else."""
     if record.value is None:
         return DeadLetter("no-value", "a tombstone says nothing about a sale")
     try:
         event = cast(SaleReported | SaleReturned, codec.decode(SALES, record.value))
     except Undecodable as error:
         return DeadLetter(error.reason, str(error))
-    ids = [event.sale_id] + ([event.return_id] if isinstance(event, SaleReturned) else [])
-    if not PARTNER_ID.fullmatch(event.partner_id):
+    home = _home(event.partner_id, partitions)
+    if home is None:
         return DeadLetter("bad-partner-id", "partner_id may hold letters, digits, dot, dash and underscore, 64 at most")
-    if not all(0 < len(text) <= SALE_ID_LENGTH_MAX and text.isprintable() for text in ids):
+    if not _is_id(event.sale_id) or (isinstance(event, SaleReturned) and not _is_id(event.return_id)):
         return DeadLetter("bad-id", f"an id must be printable and 1 to {SALE_ID_LENGTH_MAX} characters long")
-    if partition_of(event.partner_id.encode(), partitions) != partition:
-        return Stray(event.partner_id)
-    return Sale(event)
+    return event if home == partition else Stray(event.partner_id)
+
+
+@lru_cache(maxsize=32_768)
+def _home(partner_id: str, partitions: int) -> int | None:
+    """The partition in which a partner's records belong; None if that is no partner's id."""
+    return partition_of(partner_id.encode(), partitions) if PARTNER_ID.fullmatch(partner_id) else None
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= SALE_ID_LENGTH_MAX and text.isprintable()
 
 
 class Registration(NamedTuple):

@@ -16,7 +16,8 @@ from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaError, Message
 
 from schemas.codec import header, headers_for
-from schemas.events import Event, Position, QuarterClosed, SaleLine, Tally, TierChanged, WeeklySummary
+from schemas.events import Event, Position, QuarterClosed, SaleReported, SaleReturned, TierChanged, WeeklySummary
+from schemas.packed import publish
 from schemas.topics import (
     DEAD_LETTERS,
     PARTNERS,
@@ -31,7 +32,7 @@ from schemas.topics import (
 )
 from schemas.values import line_key, tally_key
 from streams import metrics
-from streams.intake import DeadLetter, Registration, Sale, Stray, read_partner, read_sale
+from streams.intake import DeadLetter, Registration, Stray, read_partner, read_sale
 from streams.restore import CALENDAR, Log, Restored, restore
 from streams.rules.calendar import MomentKind, due
 from streams.rules.fold import Draft
@@ -45,6 +46,7 @@ _TOPIC_OF: dict[type[Event], Topic] = {
     QuarterClosed: QUARTER_CLOSES,
 }
 _REROUTED = "staffel-rerouted-from"
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _COMMIT_SECONDS = 15
 _CLOCK_TOLERANCE_SECONDS = 300
 
@@ -150,22 +152,28 @@ class Partition:
         metrics.CALENDAR_AT.labels(str(self.number)).set(self._restored.positions[CALENDAR].offset / 1000)
 
     def _fold_sales(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
-        others = []
-        partitions = self._around.settings.partitions
+        others: list[Outgoing] = []
+        codec, partitions = self._around.codec, self._around.settings.partitions
+        timestamp, recorded_at = -1, _EPOCH
         for record in records:
-            match read_sale(record, self._around.codec, self.number, partitions):
-                case Sale(event):
-                    draft.sale(event, self._recorded_at(record), record.offset)
-                case Stray(partner_id) if header(record.headers, _REROUTED) is None:
-                    draft.results["rerouted", ""] += 1
-                    others.append(self._rerouted(record, partner_id))
-                case Stray():
-                    draft.results["dead-letter", "stray-twice"] += 1
-                    others.append(self._dead_letter(record, DeadLetter("stray-twice", "re-routed, and wrong again")))
-                case DeadLetter() as letter:
-                    draft.results["dead-letter", letter.reason] += 1
-                    others.append(self._dead_letter(record, letter))
+            if record.timestamp != timestamp:  # the broker stamps what came in together alike
+                timestamp, recorded_at = record.timestamp, self._recorded_at(record)
+            found = read_sale(record, codec, self.number, partitions)
+            if isinstance(found, SaleReported | SaleReturned):
+                draft.sale(found, recorded_at, record.offset)
+            else:
+                others.append(self._not_ours(record, found, draft))
         return others
+
+    def _not_ours(self, record: ConsumerRecord, found: Stray | DeadLetter, draft: Draft) -> Outgoing:
+        """What becomes of a record of ``sales`` that is not applied here."""
+        if isinstance(found, Stray):
+            if header(record.headers, _REROUTED) is None:
+                draft.results["rerouted", ""] += 1
+                return self._rerouted(record, found.partner_id)
+            found = DeadLetter("stray-twice", "re-routed, and wrong again")
+        draft.results["dead-letter", found.reason] += 1
+        return self._dead_letter(record, found)
 
     def _fold_partners(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
         others = []
@@ -190,43 +198,43 @@ class Partition:
         return abs(machine.time() - (broker + machine.monotonic() - at)) < _CLOCK_TOLERANCE_SECONDS
 
     def _commit(self, draft: Draft, positions: dict[str, Position], others: Sequence[Outgoing]) -> None:
-        """Write a draft, its events and the positions in one transaction; then, and only then, change the memory."""
-        outgoing = [*self._state_records(draft), *self._event_records(draft), *others]
-        outgoing += [self._position_record(position) for position in positions.values()]
-        failures: list[KafkaError] = []
+        """Write a draft, its events and the positions in one transaction; then, and only then, change the memory.
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                failures.append(error)
-            elif message.key() == CALENDAR.encode():
-                self._broker_time = message.timestamp()[1] / 1000, self._around.machine.monotonic()
-
-        prefix = self._around.settings.topic_prefix
+        A record that can't be delivered fails the commit, so none needs to be asked what became of it.
+        """
+        produce, prefix = self._producer.produce, self._around.settings.topic_prefix
         self._producer.begin_transaction()
-        for topic, key, value, headers, partition in outgoing:
+        self._write_state(draft)
+        for topic, key, value, headers, partition in [*self._event_records(draft), *others]:
             where = {} if partition is None else {"partition": partition}
-            self._producer.produce(
-                topic.full_name(prefix), value=value, key=key, headers=headers, on_delivery=delivered, **where
+            produce(topic.full_name(prefix), value=value, key=key, headers=headers, **where)
+        for source, position in positions.items():
+            produce(
+                POSITIONS.full_name(prefix),
+                value=self._around.codec.encode(POSITIONS, position),
+                key=source.encode(),
+                partition=self.number,
+                **({"on_delivery": self._note_broker_time} if source == CALENDAR else {}),
             )
         self._producer.commit_transaction(_COMMIT_SECONDS)
-        if failures:
-            raise RuntimeError(f"partition {self.number}: committed with {len(failures)} undelivered records")
         self._restored.state.absorb(draft)
         self._restored.positions.update(positions)
 
-    def _state_records(self, draft: Draft) -> list[Outgoing]:
-        encode = self._around.codec.encode
-        lines: list[tuple[Topic, str, SaleLine | Tally]] = [
-            (SALE_LINES, line_key(line.partner_id, line.sale_id), line) for line in draft.lines.values()
-        ]
-        tallies: list[tuple[Topic, str, SaleLine | Tally]] = [
-            (TALLIES, tally_key(tally.programme_id, tally.partner_id, tally.quarter), tally)
-            for tally in draft.tallies.values()
-        ]
-        return [
-            Outgoing(topic, key.encode(), encode(topic, event), [], self.number)
-            for topic, key, event in lines + tallies
-        ]
+    def _note_broker_time(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._broker_time = message.timestamp()[1] / 1000, self._around.machine.monotonic()
+
+    def _write_state(self, draft: Draft) -> None:
+        produce, codec, prefix = self._producer.produce, self._around.codec, self._around.settings.topic_prefix
+        name, head = SALE_LINES.full_name(prefix), codec.head(SALE_LINES)
+        for partner_id, own in draft.lines.items():
+            for sale_id, packed in own.items():
+                key = line_key(partner_id, sale_id).encode()
+                produce(name, value=publish(head, partner_id, sale_id, packed), key=key, partition=self.number)
+        name = TALLIES.full_name(prefix)
+        for tally in draft.tallies.values():
+            key = tally_key(tally.programme_id, tally.partner_id, tally.quarter).encode()
+            produce(name, value=codec.encode(TALLIES, tally), key=key, partition=self.number)
 
     def _event_records(self, draft: Draft) -> list[Outgoing]:
         now = self._around.clock.now()
@@ -238,10 +246,6 @@ class Partition:
             value = self._around.codec.encode(topic, event)
             records.append(Outgoing(topic, partner_id.encode(), value, list(headers), self.number))
         return records
-
-    def _position_record(self, position: Position) -> Outgoing:
-        value = self._around.codec.encode(POSITIONS, position)
-        return Outgoing(POSITIONS, position.source.encode(), value, [], self.number)
 
     def _rerouted(self, record: ConsumerRecord, partner_id: str) -> Outgoing:
         origin = f"{record.partition}/{record.offset}".encode()

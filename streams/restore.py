@@ -6,6 +6,7 @@ Called after the partition's transactions were taken over: from then on nobody e
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
 from schemas.events import Partner, Position, SaleLine, Tally
+from schemas.packed import cut, pack
 from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
 from streams.rules.fold import State
 from streams.rules.terms import Programme
@@ -60,11 +62,9 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
             position = cast(Position, codec.decode(POSITIONS, _value(message)))
             restored.positions[position.source] = position
         for message in reader.read(SALE_LINES, ends[SALE_LINES.name]):
-            line = cast(SaleLine, codec.decode(SALE_LINES, _value(message)))
-            restored.state.lines.setdefault(line.partner_id, {})[line.sale_id] = line
+            _keep_line(restored.state, codec, message)
         for message in reader.read(TALLIES, ends[TALLIES.name]):
-            tally = cast(Tally, codec.decode(TALLIES, _value(message)))
-            restored.state.tallies.setdefault(tally.partner_id, {})[tally.quarter] = tally
+            restored.state.keep_tally(cast(Tally, codec.decode(TALLIES, _value(message))))
         known = restored.positions.get(PARTNERS.name)
         for message in reader.read(PARTNERS, known.offset + 1 if known else 0):
             _note_partner(restored.state, codec, message)
@@ -76,16 +76,25 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
     return restored, logs
 
 
+def _keep_line(state: State, codec: Codec, message: Message) -> None:
+    value = _value(message)
+    partner_id, _, sale_id = message.key().decode().partition("/")
+    packed = cut(codec.head(SALE_LINES), partner_id, sale_id, value)
+    if packed is None:  # written with an earlier schema
+        packed = pack(cast(SaleLine, codec.decode(SALE_LINES, value)))
+    state.keep_line(partner_id, sale_id, packed)
+
+
 def _note_partner(state: State, codec: Codec, message: Message) -> None:
     value = message.value()
     if value is None:
-        state.partners.pop(message.key().decode("utf-8", "replace"), None)
+        state.keep_partner(message.key().decode("utf-8", "replace"), None)
         return
     try:
         partner = cast(Partner, codec.decode(PARTNERS, value))
     except ValueError:
         return  # was put aside when it was first read
-    state.partners[partner.partner_id] = partner
+    state.keep_partner(partner.partner_id, partner)
 
 
 def _value(message: Message) -> bytes:
@@ -103,26 +112,25 @@ class _Reader:
         # A short wait at the broker: each empty partition would otherwise cost the whole of it.
         self._consumer = around.clients.reader(fetch_wait_max_ms=10, auto_offset_reset="earliest")
 
-    def read(self, topic: Topic, end: int) -> list[Message]:
+    def read(self, topic: Topic, end: int) -> Iterator[Message]:
         if end <= 0:
-            return []
+            return
         name = topic.full_name(self._prefix)
         self._consumer.assign([TopicPartition(name, self._partition, 0)])
-        found: list[Message] = []
         while True:
             for message in self._consumer.consume(5000, 0.05):
                 error = message.error()
                 if error is None:
                     if message.offset() >= end:
-                        return found
-                    found.append(message)
+                        return
+                    yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    return found
+                    return
                 elif not error.retriable():
                     raise NotReady(f"reading {name} failed: {error.str()}")
             place = self._consumer.position([TopicPartition(name, self._partition)])[0].offset
             if place >= end:
-                return found
+                return
 
     def close(self) -> None:
         self._consumer.close()
@@ -186,17 +194,12 @@ def _prove(restored: Restored, logs: dict[str, Log], partition: int) -> None:
         if log.end < next_offset:
             raise StaffelError(f"{where} ends at {log.end}, before offset {next_offset} of the state", _REBUILD)
     applied = restored.positions.get(SALES.name)
-    beyond = [
-        line.sale_id
-        for own in restored.state.lines.values()
-        for line in own.values()
-        if line.source_offset > (applied.offset if applied else -1)
-    ]
-    if beyond:
-        raise StaffelError(f"partition {partition}: {len(beyond)} sale lines lie beyond the position", _REBUILD)
-    wrong = restored.state.differences()
-    if wrong:
-        raise StaffelError(f"partition {partition}: {len(wrong)} tallies are not the sum of their lines", _REBUILD)
+    faults = restored.state.check(applied.offset if applied else -1)
+    if faults.beyond:
+        raise StaffelError(f"partition {partition}: {faults.beyond} sale lines lie beyond the position", _REBUILD)
+    if faults.differences:
+        number = len(faults.differences)
+        raise StaffelError(f"partition {partition}: {number} tallies are not the sum of their lines", _REBUILD)
 
 
 def _hold_against(programme: Programme, restored: Restored, partition: int) -> None:

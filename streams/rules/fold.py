@@ -7,8 +7,9 @@ below until the draft's transaction is committed and ``State.absorb`` takes it o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,57 +24,106 @@ from schemas.events import (
     SaleReturned,
     Tally,
 )
+from schemas.packed import pack, unpack, weigh
 from schemas.values import Quarter
 from streams.rules import calendar, lines, tallies
 from streams.rules.calendar import Moment, MomentKind
+from streams.rules.tallies import Running
 from streams.rules.terms import Programme
 
 
+class Faults(NamedTuple):
+    """What is wrong with a state. Nothing, if it is sound."""
+
+    differences: list[str]
+    """Where a tally is not the sum of its lines."""
+    beyond: int
+    """How many lines come from behind the position."""
+
+
+_NOTHING: Mapping[str, bytes] = {}
+
+
 class State:
-    """The committed state of one partition: partners, and each partner's lines and tallies."""
+    """The committed state of one partition: partners, and each partner's lines and tallies. Lines are packed."""
 
     def __init__(self) -> None:
         self.partners: dict[str, Partner] = {}
-        self.lines: dict[str, dict[str, SaleLine]] = {}
-        self.tallies: dict[str, dict[str, Tally]] = {}
+        self._lines: dict[str, dict[str, bytes]] = {}
+        self._tallies: dict[str, dict[str, Tally]] = {}
+
+    def line(self, partner_id: str, sale_id: str) -> SaleLine | None:
+        """What is known of a sale."""
+        found = self._lines.get(partner_id, _NOTHING).get(sale_id)
+        return None if found is None else unpack(partner_id, sale_id, found)
+
+    def packed_lines(self, partner_id: str) -> Mapping[str, bytes]:
+        """A partner's lines by sale id."""
+        return self._lines.get(partner_id, _NOTHING)
+
+    def tally(self, partner_id: str, quarter: str) -> Tally | None:
+        """A partner's standing in a quarter."""
+        return self._tallies.get(partner_id, {}).get(quarter)
+
+    def with_tally(self, quarter: str) -> set[str]:
+        """The partners who have a standing in a quarter."""
+        return {partner_id for partner_id, own in self._tallies.items() if quarter in own}
+
+    def tallies(self) -> Iterator[Tally]:
+        """All standings."""
+        return (tally for own in self._tallies.values() for tally in own.values())
+
+    def keep_line(self, partner_id: str, sale_id: str, packed: bytes) -> None:
+        """Take in a line that was read back."""
+        self._lines.setdefault(partner_id, {})[sale_id] = packed
+
+    def keep_tally(self, tally: Tally) -> None:
+        """Take in a tally that was read back."""
+        self._tallies.setdefault(tally.partner_id, {})[tally.quarter] = tally
+
+    def keep_partner(self, partner_id: str, partner: Partner | None) -> None:
+        """Take in what the registry says of a partner; None if it knows him no more."""
+        if partner is None:
+            self.partners.pop(partner_id, None)
+        else:
+            self.partners[partner_id] = partner
 
     def absorb(self, draft: Draft) -> None:
         """Take over what a committed draft changed."""
         for partner_id, partner in draft.partners.items():
-            if partner is None:
-                self.partners.pop(partner_id, None)
-            else:
-                self.partners[partner_id] = partner
-        for (partner_id, sale_id), line in draft.lines.items():
-            self.lines.setdefault(partner_id, {})[sale_id] = line
-        for (partner_id, quarter), tally in draft.tallies.items():
-            self.tallies.setdefault(partner_id, {})[quarter] = tally
+            self.keep_partner(partner_id, partner)
+        for partner_id, own in draft.lines.items():
+            self._lines.setdefault(partner_id, {}).update(own)
+        for tally in draft.tallies.values():
+            self.keep_tally(tally)
 
-    def differences(self) -> list[str]:
-        """Where a tally is not the sum of its lines. Empty in a sound state."""
-        wrong = []
-        for partner_id, by_quarter in self.tallies.items():
-            units: Counter[str] = Counter()
-            by_status: Counter[tuple[str, LineStatus]] = Counter()
-            for line in self.lines.get(partner_id, {}).values():
-                units[line.quarter] += line.units
-                by_status[line.quarter, line.status] += 1
-            for quarter, tally in by_quarter.items():
+    def check(self, position: int) -> Faults:
+        """Hold the state against itself, and against the position of the sales that it was made from."""
+        differences, beyond = [], 0
+        for partner_id in self._lines.keys() | self._tallies.keys():
+            units: dict[str, int] = {}
+            number: dict[tuple[str, LineStatus], int] = {}
+            for packed in self.packed_lines(partner_id).values():
+                line = weigh(packed)
+                units[line.quarter] = units.get(line.quarter, 0) + line.units
+                kind = line.quarter, line.status
+                number[kind] = number.get(kind, 0) + 1
+                beyond += line.source_offset > position
+            for quarter, tally in self._tallies.get(partner_id, {}).items():
                 said = (tally.units, tally.counted, tally.pending, tally.rejected, tally.returned)
-                found = (units[quarter], *(by_status[quarter, s] for s in tallies.COUNTERS))
+                found = (units.get(quarter, 0), *(number.get((quarter, status), 0) for status in tallies.COUNTERS))
                 if said != found:
-                    wrong.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
-        return wrong
+                    differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
+        return Faults(differences, beyond)
 
     def contradicted_by(self, programme: Programme) -> list[str]:
         """Quarters whose tallies a programme would compute otherwise: it was edited where it had been in force."""
         found = set()
-        for by_quarter in self.tallies.values():
-            for name, tally in by_quarter.items():
-                terms = programme.terms_for(Quarter.parse(name))
-                said = tally.terms_version, tally.currency, tally.rebate_minor
-                if said != (terms.version, terms.currency, terms.rebate_minor(tally.units)):
-                    found.add(name)
+        for tally in self.tallies():
+            terms = programme.terms_for(Quarter.parse(tally.quarter))
+            said = tally.terms_version, tally.currency, tally.rebate_minor
+            if said != (terms.version, terms.currency, terms.rebate_minor(tally.units)):
+                found.add(tally.quarter)
         return sorted(found)
 
 
@@ -85,29 +135,41 @@ class Draft:
         self._programme = programme
         self._calendar_at = calendar_at
         self.partners: dict[str, Partner | None] = {}
-        self.lines: dict[tuple[str, str], SaleLine] = {}
-        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.lines: dict[str, dict[str, bytes]] = {}
+        """Changed lines, packed, by partner and sale id."""
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._running: dict[tuple[str, str], Running] = {}
         self.events: list[Event] = []
         self.results: Counter[tuple[str, str]] = Counter()
         """How records ended: (result, reason) -> number."""
         self.units_counted: Counter[tuple[str, int]] = Counter()
         """Units that entered a tally: (country, tier reached) -> number."""
 
+    @property
+    def tallies(self) -> dict[tuple[str, str], Tally]:
+        """Changed tallies, by partner and quarter."""
+        self._finish()
+        return self._tallies
+
     # --- records -------------------------------------------------------------------------------------------------
 
     def sale(self, event: SaleReported | SaleReturned, recorded_at: datetime, offset: int) -> None:
         """Apply one record of ``sales``."""
         before = self._line(event.partner_id, event.sale_id)
-        if isinstance(event, SaleReported):
-            facts = lines.with_sale(before, event, recorded_at, offset)
+        partner = self._partner(event.partner_id)
+        if before is None and isinstance(event, SaleReported):
+            after = lines.first_report(event, recorded_at, offset, partner, self._programme)
         else:
-            facts = lines.with_return(before, event, recorded_at, offset)
-        if facts is before:
-            self.results["duplicate", ""] += 1
-            return
-        after = lines.judged(facts, self._partner(event.partner_id), self._programme)
-        self._put_line(before, after, recorded_at)
-        self.results[after.status.value, after.reason or ""] += 1
+            if isinstance(event, SaleReported):
+                facts = lines.with_sale(before, event, recorded_at, offset)
+            else:
+                facts = lines.with_return(before, event, recorded_at, offset)
+            if facts is before:
+                self.results["duplicate", ""] += 1
+                return
+            after = lines.judged(facts, partner, self._programme)
+        self._put_line(before, after, partner, recorded_at)
+        self.results[after.status, after.reason or ""] += 1
 
     def partner(self, partner_id: str, partner: Partner | None, recorded_at: datetime) -> None:
         """Apply one record of ``partners``: his pending sales are counted now; None means that he is known no more.
@@ -120,7 +182,7 @@ class Draft:
         for line in self._lines_of(partner_id):
             after = lines.judged(line, partner, self._programme)
             if after != line:
-                self._put_line(line, after, recorded_at)
+                self._put_line(line, after, partner, recorded_at)
 
     def settle(self, at: datetime) -> None:
         """End of a batch: where a final quarter's rebate moved, say what is payable now (rule 8)."""
@@ -134,6 +196,7 @@ class Draft:
     def moment(self, moment: Moment) -> None:
         """Apply one due moment to every partner of the partition."""
         self._calendar_at = moment.at
+        self._finish()
         match moment.kind:
             case MomentKind.WEEK:
                 for partner in self._members(moment.day, moment.day + timedelta(days=1)):
@@ -160,38 +223,61 @@ class Draft:
 
     # --- below ---------------------------------------------------------------------------------------------------
 
+    def _finish(self) -> None:
+        """Make the running tallies results."""
+        for key, running in self._running.items():
+            self._tallies[key] = running.result()
+        self._running.clear()
+
     def _close(self, tally: Tally, kind: CloseKind, at: datetime) -> None:
         tally, event = calendar.closed(tally, kind, at)
         self.tallies[tally.partner_id, tally.quarter] = tally
         self.events.append(event)
 
-    def _put_line(self, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
+    def _put_line(self, before: SaleLine | None, after: SaleLine, partner: Partner | None, at: datetime) -> None:
         """Store a line and move its weight from the tally it was in to the one it belongs to."""
-        self.lines[after.partner_id, after.sale_id] = after
-        touched = {line.quarter for line in (before, after) if line is not None and line.quarter}
-        for name in sorted(touched):
-            quarter = Quarter.parse(name)
-            terms = self._programme.terms_for(quarter)
-            tally = old = self._tally(after.partner_id, quarter)
-            if before is not None and before.quarter == name:
-                tally = tallies.without(tally, before, terms)
-            if after.quarter == name:
-                tally = tallies.including(tally, after, terms)
-            tally, change = tallies.tier_change(old, replace(tally, as_of=at), terms, at)
-            self.tallies[after.partner_id, name] = tally
-            if change is not None:
-                self.events.append(change)
-            if tally.units > old.units:
-                partner = self._partner(after.partner_id)
-                self.units_counted[partner.country if partner else "", tally.tier] += tally.units - old.units
+        partner_id = after.partner_id
+        own = self.lines.get(partner_id)
+        if own is None:
+            own = self.lines[partner_id] = {}
+        own[after.sale_id] = pack(after)
+        if before is None or before.quarter == after.quarter:
+            quarters = [after.quarter]
+        else:
+            quarters = sorted({before.quarter, after.quarter})
+        for quarter in quarters:
+            if quarter:
+                self._weigh(quarter, before, after, partner, at)
+
+    def _weigh(
+        self, quarter: str, before: SaleLine | None, after: SaleLine, partner: Partner | None, at: datetime
+    ) -> None:
+        """Let a changed line change a quarter's tally."""
+        running = self._running.get((after.partner_id, quarter)) or self._run(after.partner_id, quarter)
+        units = running.units
+        if before is not None and before.quarter == quarter:
+            running.exclude(before)
+        if after.quarter == quarter:
+            running.include(after)
+        change = running.changed(at)
+        if change is not None:
+            self.events.append(change)
+        if running.units > units:
+            self.units_counted[partner.country if partner else "", running.tier.units] += running.units - units
+
+    def _run(self, partner_id: str, name: str) -> Running:
+        quarter = Quarter.parse(name)
+        running = Running(self._tally(partner_id, quarter), self._programme.terms_for(quarter))
+        self._running[partner_id, name] = running
+        return running
 
     def _line(self, partner_id: str, sale_id: str) -> SaleLine | None:
-        key = partner_id, sale_id
-        return self.lines.get(key) or self._state.lines.get(partner_id, {}).get(sale_id)
+        drafted = self.lines.get(partner_id, _NOTHING).get(sale_id)
+        return self._state.line(partner_id, sale_id) if drafted is None else unpack(partner_id, sale_id, drafted)
 
     def _lines_of(self, partner_id: str) -> list[SaleLine]:
-        drafted = {sale_id: line for (who, sale_id), line in self.lines.items() if who == partner_id}
-        return [*{**self._state.lines.get(partner_id, {}), **drafted}.values()]
+        found = {**self._state.packed_lines(partner_id), **self.lines.get(partner_id, _NOTHING)}
+        return [unpack(partner_id, sale_id, packed) for sale_id, packed in found.items()]
 
     def _partner(self, partner_id: str) -> Partner | None:
         if partner_id in self.partners:
@@ -200,7 +286,7 @@ class Draft:
 
     def _tally(self, partner_id: str, quarter: Quarter) -> Tally:
         name = str(quarter)
-        found = self.tallies.get((partner_id, name)) or self._state.tallies.get(partner_id, {}).get(name)
+        found = self._tallies.get((partner_id, name)) or self._state.tally(partner_id, name)
         if found is not None:
             return found
         phase = calendar.phase_at(self._programme, quarter, self._calendar_at)
@@ -218,6 +304,4 @@ class Draft:
 
     def _with_tally(self, quarter: Quarter) -> set[str]:
         name = str(quarter)
-        return {who for who, own in self._state.tallies.items() if name in own} | {
-            who for who, own in self.tallies if own == name
-        }
+        return self._state.with_tally(name) | {who for who, own in self.tallies if own == name}

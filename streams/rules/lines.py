@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -25,7 +26,7 @@ from streams.rules.terms import Programme, QuarterDates
 
 _CONFLICTS_KEPT = 16
 _EARLIEST_ZONE = timedelta(hours=14)
-"""Where on earth a day begins first: a sale dated later than today *there* lies in the future everywhere."""
+"""Where on earth a day begins first."""
 
 
 class Reason(StrEnum):
@@ -42,6 +43,33 @@ class Reason(StrEnum):
     COUNTRY_NOT_IN_PROGRAMME = "country-not-in-programme"
     PARTNER_LEFT = "partner-left"
     RETURN_EXCEEDS_SALE = "return-exceeds-sale"
+
+
+def first_report(
+    sale: SaleReported, recorded_at: datetime, offset: int, partner: Partner | None, programme: Programme
+) -> SaleLine:
+    """The line of a sale of which nothing was known, with its verdict: the ordinary case, at one go.
+
+    The same as ``judged(with_sale(None, …), …)``.
+    """
+    dates = _dates_on(programme, sale.sold_on)
+    status, reason = _verdict(sale, sale.sold_on, recorded_at, dates, partner, programme)
+    return SaleLine(
+        partner_id=sale.partner_id,
+        sale_id=sale.sale_id,
+        status=status,
+        reason=reason,
+        quarter=dates.name,
+        product_id=sale.product_id,
+        quantity=sale.quantity,
+        units=sale.quantity if status is LineStatus.COUNTED else 0,
+        sold_on=sale.sold_on,
+        serial_numbers=sale.serial_numbers,
+        reported_at=sale.reported_at,
+        recorded_at=recorded_at,
+        content_hash=content_hash(sale),
+        source_offset=offset,
+    )
 
 
 def with_sale(line: SaleLine | None, sale: SaleReported, recorded_at: datetime, offset: int) -> SaleLine:
@@ -89,8 +117,8 @@ def judged(line: SaleLine, partner: Partner | None, programme: Programme) -> Sal
     """The line with its verdict (rule 3). Depends on the facts in the line, the partner and the programme alone."""
     if line.sold_on is None:
         return replace(line, status=LineStatus.PENDING, reason=Reason.RETURN_BEFORE_SALE, quarter="", units=0)
-    dates = programme.dates(Quarter.of(line.sold_on))
-    status, reason = _verdict(line, line.sold_on, dates, partner, programme)
+    dates = _dates_on(programme, line.sold_on)
+    status, reason = _verdict(line, line.sold_on, line.recorded_at, dates, partner, programme)
     returns, came_back = _judged_returns(line, dates) if line.returns else ((), 0)
     units = line.quantity - came_back if status is LineStatus.COUNTED else 0
     if status is LineStatus.COUNTED and units == 0:
@@ -99,19 +127,24 @@ def judged(line: SaleLine, partner: Partner | None, programme: Programme) -> Sal
 
 
 def _verdict(
-    line: SaleLine, sold_on: date, dates: QuarterDates, partner: Partner | None, programme: Programme
+    said: SaleReported | SaleLine,
+    sold_on: date,
+    recorded_at: datetime,
+    dates: QuarterDates,
+    partner: Partner | None,
+    programme: Programme,
 ) -> tuple[LineStatus, str | None]:
-    product = programme.product(line.product_id)
-    rejections = (
-        (line.quantity < 1, Reason.QUANTITY_BELOW_ONE),
-        (not dates.covered, Reason.BEFORE_PROGRAMME),
-        (_in_future(sold_on, line.recorded_at), Reason.SOLD_IN_FUTURE),
-        (line.recorded_at >= dates.horizon_at, Reason.OLDER_THAN_HORIZON),
-        (product is None or not product.on_list(sold_on), Reason.PRODUCT_NOT_IN_PROGRAMME),
-    )
-    for applies, reason in rejections:
-        if applies:
-            return LineStatus.REJECTED, reason
+    if said.quantity < 1:
+        return LineStatus.REJECTED, Reason.QUANTITY_BELOW_ONE
+    if not dates.covered:
+        return LineStatus.REJECTED, Reason.BEFORE_PROGRAMME
+    if sold_on > _latest_day(recorded_at):
+        return LineStatus.REJECTED, Reason.SOLD_IN_FUTURE
+    if recorded_at >= dates.horizon_at:
+        return LineStatus.REJECTED, Reason.OLDER_THAN_HORIZON
+    product = programme.product(said.product_id)
+    if product is None or not product.on_list(sold_on):
+        return LineStatus.REJECTED, Reason.PRODUCT_NOT_IN_PROGRAMME
     if partner is None:
         return LineStatus.PENDING, Reason.PARTNER_NOT_REGISTERED
     if partner.country not in dates.terms.countries:
@@ -129,7 +162,7 @@ def _judged_returns(line: SaleLine, dates: QuarterDates) -> tuple[tuple[LineRetu
         reason = None
         if back.quantity < 1:
             reason = Reason.QUANTITY_BELOW_ONE
-        elif _in_future(back.returned_on, back.recorded_at):
+        elif back.returned_on > _latest_day(back.recorded_at):
             reason = Reason.RETURNED_IN_FUTURE
         elif back.recorded_at >= dates.horizon_at:
             reason = Reason.OLDER_THAN_HORIZON
@@ -141,8 +174,15 @@ def _judged_returns(line: SaleLine, dates: QuarterDates) -> tuple[tuple[LineRetu
     return tuple(returns), line.quantity - left
 
 
-def _in_future(day: date, recorded_at: datetime) -> bool:
-    return day > (recorded_at + _EARLIEST_ZONE).date()
+@lru_cache(maxsize=4096)
+def _dates_on(programme: Programme, sold_on: date) -> QuarterDates:
+    return programme.dates(Quarter.of(sold_on))
+
+
+@lru_cache(maxsize=4096)
+def _latest_day(instant: datetime) -> date:
+    """The date where on earth it is latest. What is dated later lies in the future everywhere."""
+    return (instant + _EARLIEST_ZONE).date()
 
 
 def _least(conflicts: tuple[str, ...], digest: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -33,52 +34,79 @@ def new_tally(programme: Programme, partner_id: str, quarter: Quarter, phase: Ph
     )
 
 
-def without(tally: Tally, line: SaleLine, terms: Terms) -> Tally:
-    """The tally as if the line had never been in it."""
-    return _moved(tally, line, -1, terms)
+class Running:
+    """A tally at work: changed in place while a batch's lines move in and out of it, a ``Tally`` again at its end."""
 
+    __slots__ = ("_below", "_counts", "_from", "_told_units", "as_of", "sequence", "tally", "terms", "tier", "units")
 
-def including(tally: Tally, line: SaleLine, terms: Terms) -> Tally:
-    """The tally with the line in it."""
-    return _moved(tally, line, +1, terms)
+    def __init__(self, tally: Tally, terms: Terms) -> None:
+        self.tally = tally
+        """What it was at first."""
+        self.terms = terms
+        self.units = self._told_units = tally.units
+        self.sequence = tally.tier_sequence
+        self.as_of = tally.as_of
+        self._counts = {status: getattr(tally, counter) for status, counter in COUNTERS.items()}
+        self._reach()
 
+    def include(self, line: SaleLine) -> None:
+        """Put a line in."""
+        self.units += line.units
+        self._counts[line.status] += 1
 
-def _moved(tally: Tally, line: SaleLine, sign: int, terms: Terms) -> Tally:
-    units = tally.units + sign * line.units
-    tier = terms.tier_for(units)
-    counter = COUNTERS[line.status]
-    return replace(
-        tally,
-        units=units,
-        tier=tier.units,
-        rate_minor=tier.rate_minor,
-        rebate_minor=terms.rebate_minor(units),
-        **{counter: getattr(tally, counter) + sign},
-    )
+    def exclude(self, line: SaleLine) -> None:
+        """As if the line had never been in it."""
+        self.units -= line.units
+        self._counts[line.status] -= 1
 
+    def changed(self, occurred_at: datetime) -> TierChanged | None:
+        """To be called once after each change: the event if the tier moved, up or down (rule 6)."""
+        self.as_of = occurred_at
+        before, self._told_units = self._told_units, self.units
+        if self._from <= self.units < self._below:
+            return None
+        old = self.tier
+        self._reach()
+        if old.units == self.tier.units:
+            return None
+        self.sequence += 1
+        above = self.terms.next_tier(self.units)
+        return TierChanged(
+            programme_id=self.tally.programme_id,
+            partner_id=self.tally.partner_id,
+            quarter=self.tally.quarter,
+            sequence=self.sequence,
+            from_tier=old.units,
+            to_tier=self.tier.units,
+            units=self.units,
+            rate_minor=self.tier.rate_minor,
+            rebate_before_minor=self.terms.rebate_minor(before),
+            rebate_after_minor=self.terms.rebate_minor(self.units),
+            currency=self.tally.currency,
+            phase=self.tally.phase,
+            next_threshold=above.threshold if above else None,
+            units_missing=above.units_missing if above else 0,
+            gain_minor=above.gain_minor if above else 0,
+            occurred_at=occurred_at,
+        )
 
-def tier_change(before: Tally, after: Tally, terms: Terms, occurred_at: datetime) -> tuple[Tally, TierChanged | None]:
-    """The tally with its tier changes counted, and the event if the tier moved, up or down (rule 6)."""
-    if before.tier == after.tier:
-        return after, None
-    sequence = before.tier_sequence + 1
-    after = replace(after, tier_sequence=sequence)
-    above = terms.next_tier(after.units)
-    return after, TierChanged(
-        programme_id=after.programme_id,
-        partner_id=after.partner_id,
-        quarter=after.quarter,
-        sequence=sequence,
-        from_tier=before.tier,
-        to_tier=after.tier,
-        units=after.units,
-        rate_minor=after.rate_minor,
-        rebate_before_minor=before.rebate_minor,
-        rebate_after_minor=after.rebate_minor,
-        currency=after.currency,
-        phase=after.phase,
-        next_threshold=above.threshold if above else None,
-        units_missing=above.units_missing if above else 0,
-        gain_minor=above.gain_minor if above else 0,
-        occurred_at=occurred_at,
-    )
+    def result(self) -> Tally:
+        """The tally with all that happened to it."""
+        counters = {counter: self._counts[status] for status, counter in COUNTERS.items()}
+        return replace(
+            self.tally,
+            units=self.units,
+            tier=self.tier.units,
+            rate_minor=self.tier.rate_minor,
+            rebate_minor=self.terms.rebate_minor(self.units),
+            tier_sequence=self.sequence,
+            as_of=self.as_of,
+            **counters,
+        )
+
+    def _reach(self) -> None:
+        """Note the tier reached, and between which units it is not left."""
+        self.tier = self.terms.tier_for(self.units)
+        above = next((tier.units for tier in self.terms.tiers if tier.units > self.units), None)
+        self._from = self.tier.units
+        self._below = math.inf if above is None else above

@@ -118,11 +118,10 @@ def folded(
         elif not isinstance(record, bytes):
             draft.sale(record, at, offset)
     state.absorb(draft)
-    assert state.differences() == []
+    assert state.check(offset) == ([], 0)
     return {
         (tally.partner_id, tally.quarter): Expected(tally.units, tally.tier, tally.rebate_minor)
-        for own in state.tallies.values()
-        for tally in own.values()
+        for tally in state.tallies()
         if tally.units
     }
 

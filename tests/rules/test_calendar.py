@@ -78,7 +78,7 @@ def test_late_facts_adjust_the_old_quarter_both_ways() -> None:
     bench.feed(a_return("B", units=1), recorded_at=bench.at)
     bench.feed(a_sale("C", units=1), recorded_at=bench.at)
     assert closes(bench)[2:] == [("adjustment", 2, -26000), ("adjustment", 3, 26000)]
-    tally = bench.state.tallies["P1"]["2026Q4"]
+    tally = bench.state.tally("P1", "2026Q4")
     assert (tally.phase, tally.revision, tally.payable_minor) == (Phase.FINAL, 3, 75000)
 
 
