@@ -38,7 +38,7 @@ RejectsFile = Annotated[
 SummaryJson = Annotated[bool, typer.Option("--json", help="Print the summary as a JSON object, as the last line.")]
 
 app = typer.Typer(rich_markup_mode=None)
-partners = typer.Typer(rich_markup_mode=None, help="Import the partner registry.")
+partners = typer.Typer(rich_markup_mode=None, help="Import the partner registry; let partners in.")
 sales = typer.Typer(rich_markup_mode=None, help="Import reports of sales and returns.")
 app.add_typer(partners, name="partners")
 app.add_typer(sales, name="sales")

@@ -57,6 +57,9 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "bench": Row("deploy.cli.bench", "Measure how fast this machine does the work"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
+    "Let in": {
+        "staff": Row("deploy.cli.staff", "The vendor's people who sign in: add, list, change, shut out"),
+    },
     "Pay": {
         "runs": Row("deploy.cli.runs", "See, prepare, approve and release payment runs"),
         "bank": Row("deploy.cli.bank", "Read the bank's answers, and see where the payments stand with it"),
@@ -67,7 +70,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "simulate": Row("deploy.cli.outlook", "What other terms would have cost on a quarter's real sales"),
     },
     "Data": {
-        "partners": Row("deploy.cli.data", "Import the partner registry"),
+        "partners": Row("deploy.cli.data", "Import the partner registry; make a partner's activation code"),
         "bank-details": Row(
             "deploy.cli.data", "Import the partners' bank details, see who changed them, change their key"
         ),

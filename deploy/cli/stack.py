@@ -130,6 +130,7 @@ def _banner(loaded: Loaded, parts: list[str], seconds: float) -> str:
     metrics = ", ".join(f"{name} :{url.rsplit(':', 1)[1].split('/')[0]}" for name, url in places["metrics"].items())
     rows = [
         ("Programme page", places["programme_page"]),
+        ("To act in it", f"./staffel staff add NAME --role approver{here}, then {places['portal']}/sign-in"),
         ("Inbox", places["inbox"] or "(mails go to the mail server of STAFFEL_SMTP_URL)"),
         ("Kafka", places["kafka"]),
         ("Schema registry", places["registry"]),

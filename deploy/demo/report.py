@@ -63,6 +63,8 @@ def places(scenario: Scenario, settings: Settings, temporary: bool) -> str:
     fate = " (removed at the end; --data DIR keeps it)" if temporary else ""
     rows = [
         ("The vendor's page", link_for(settings, Invitation("staff", ""), str(QUARTER))),
+        ("To act in it", f"./staffel staff add NAME --role approver --data {settings.data.resolve()}"),
+        ("", f"then {settings.public_url}/sign-in"),
         ("Inbox", f"http://127.0.0.1:{settings.port(Port.INBOX)}/"),
         *(("Payment file", str(path.resolve())) for path in payment_files(settings)),
         *_statements(settings, scenario.named(Role.CLAWBACK).id),

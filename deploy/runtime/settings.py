@@ -127,6 +127,10 @@ class Settings:
         secret=True,
     )
     webhook_key: str = setting("", "Key that encrypts webhook secrets at rest (likewise)", secret=True)
+    factor_key: str = setting("", "Key that encrypts the secrets of second factors at rest (likewise)", secret=True)
+    proxies: str = setting(
+        "", "Proxies in front of the portal whose X-Forwarded-For is believed: addresses or networks, comma separated"
+    )
     webhook_ports: str = setting("443,8443", "Ports that webhooks may be sent to")
     webhook_allow_insecure: bool = setting(
         False, "Let webhooks go to http, to this machine and private networks: for trying them out"

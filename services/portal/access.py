@@ -23,6 +23,10 @@ from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
 from services.kit.statements import Shelf
 from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
+from services.portal.identity.client import client_address, read_proxies
+from services.portal.identity.codes import Codes
+from services.portal.identity.pace import Pace
+from services.portal.identity.passkeys import Passkeys
 from services.portal.live import Changes
 from services.portal.metrics import REFUSED
 from services.portal.pages import Pages
@@ -71,6 +75,9 @@ class Portal:
     forms: Forms
     pages: Pages
     shelf: Shelf
+    pace: Pace
+    codes: Codes
+    passkeys: Passkeys
 
     @property
     def uploads(self) -> Path:
@@ -94,6 +101,11 @@ class Asked:
     def mark(self) -> str:
         """What the forms of the page must carry."""
         return self.portal.forms.mark(self.visitor.session_id)
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from, for limits. A proxy's word counts only if it is one of ours."""
+        return client_address(self.request, read_proxies(self.portal.settings.proxies))
 
     def voice(self, language: str = "", country: str = "") -> Voice:
         """The voice for a partner of this language and country, or without one that of the visitor's browser."""

@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -63,32 +63,39 @@ class Visitor(NamedTuple):
 
 
 class Sessions:
-    """The sessions in the database. Blocks: call it from a thread."""
+    """The sessions in the database. Blocks: call it from a thread.
+
+    What changes a session is part of the caller's transaction, in which it also writes down who did what.
+    """
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
 
-    def now(self) -> datetime:
-        """The real time that sessions and tokens live by."""
-        return self._clock.now()
-
-    def open(self, invitation: Invitation, person: str = "", role: Role = Role.NONE) -> str:
+    def open(
+        self,
+        connection: Connection,
+        invitation: Invitation,
+        person: str = "",
+        role: Role = Role.NONE,
+        *,
+        confirmed: bool = False,
+    ) -> str:
         """Begin a session and return its id, which is new and known to nobody else."""
         session_id, now = new_id(), self._clock.now()
-        with self._engine.begin() as connection:
-            connection.execute(delete(sessions).where(sessions.c.opened_at < now - LIFETIME))
-            connection.execute(
-                insert(sessions).values(
-                    id_hash=_hash(session_id),
-                    audience=invitation.audience,
-                    partner_id=invitation.partner_id,
-                    person=person,
-                    role=role,
-                    viewing="",
-                    opened_at=now,
-                    used_at=now,
-                )
+        connection.execute(delete(sessions).where(sessions.c.opened_at < now - LIFETIME))
+        connection.execute(
+            insert(sessions).values(
+                id_hash=_hash(session_id),
+                audience=invitation.audience,
+                partner_id=invitation.partner_id,
+                person=person,
+                role=role,
+                viewing="",
+                confirmed_at=now if confirmed else None,
+                opened_at=now,
+                used_at=now,
             )
+        )
         return session_id
 
     def find(self, session_id: str, *, used: bool = True) -> Visitor | None:
@@ -107,22 +114,33 @@ class Sessions:
         confirmed = row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR
         return Visitor(row.audience, row.partner_id, session_id, row.person, Role(row.role), confirmed, row.viewing)
 
-    def confirm(self, session_id: str) -> None:
-        """Note that a second factor was shown in this session."""
-        self._note(session_id, confirmed_at=self._clock.now())
+    def now(self) -> datetime:
+        """The real time that sessions and tokens live by."""
+        return self._clock.now()
 
-    def view(self, session_id: str, partner_id: str) -> None:
+    def confirm(self, connection: Connection, session_id: str) -> str:
+        """Note that a second factor was shown. Answers the session's new id; the old one is worth nothing any more."""
+        renewed = new_id()
+        _note(connection, session_id, confirmed_at=self._clock.now(), id_hash=_hash(renewed))
+        return renewed
+
+    def view(self, connection: Connection, session_id: str, partner_id: str) -> None:
         """Let a member of staff look at a partner's pages; an empty id ends it."""
-        self._note(session_id, viewing=partner_id)
+        _note(connection, session_id, viewing=partner_id)
 
-    def end(self, session_id: str) -> None:
+    def end(self, connection: Connection, session_id: str) -> None:
         """End a session. Its id is worth nothing from now on."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(sessions).where(sessions.c.id_hash == _hash(session_id)))
+        connection.execute(delete(sessions).where(sessions.c.id_hash == _hash(session_id)))
 
-    def _note(self, session_id: str, **facts: Any) -> None:
-        with self._engine.begin() as connection:
-            connection.execute(update(sessions).where(sessions.c.id_hash == _hash(session_id)).values(**facts))
+
+def end_all(connection: Connection, audience: str, partner_id: str = "", person: str = "") -> int:
+    """End every session of a partner, or of somebody among the staff. Answers how many there were."""
+    whose = and_(sessions.c.audience == audience, sessions.c.partner_id == partner_id, sessions.c.person == person)
+    return connection.execute(delete(sessions).where(whose)).rowcount
+
+
+def _note(connection: Connection, session_id: str, **facts: Any) -> None:
+    connection.execute(update(sessions).where(sessions.c.id_hash == _hash(session_id)).values(**facts))
 
 
 class Cookies:

@@ -18,11 +18,14 @@ class Way(NamedTuple):
 def ways(visitor: Visitor, voice: Voice) -> list[Way]:
     """Where this visitor may go."""
     if visitor.audience == STAFF:
-        return _staff(visitor.role, voice)
-    return [
+        return _staff(visitor, voice)
+    found = [
         Way("/", voice.say("Standing")),
         Way("/tokens", voice.say("Your systems")),
+        Way("/security", voice.say("Security")),
     ]
+    # Who looks at them as the vendor sees what a link shows.
+    return [way for way in found if not visitor.viewing or way.path != "/security"]
 
 
 def home(visitor: Visitor) -> str:
@@ -30,8 +33,10 @@ def home(visitor: Visitor) -> str:
     return "/programme" if visitor.audience == STAFF else "/"
 
 
-def _staff(role: Role, voice: Voice) -> list[Way]:
+def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
     found = [
         (Role.VIEWER, Way("/programme", voice.say("Programme"))),
+        (Role.VIEWER, Way("/audit", voice.say("Record"))),
     ]
-    return [way for needed, way in found if role >= needed]
+    own = [Way("/account", voice.say("Your account"))] if visitor.person else []  # behind a link is nobody by name
+    return [way for needed, way in found if visitor.role >= needed] + own

@@ -55,6 +55,10 @@ class Pages:
         """A whole page within the frame. ``facts`` are what the template and the frame speak of; see ``Asked.page``."""
         return self._environment.get_template(template).render(voice=voice, visitor=visitor, **facts)
 
+    def door(self, template: str, voice: Voice, **facts: Any) -> str:
+        """A page for somebody who is not signed in, or not yet."""
+        return self._environment.get_template(template).render(voice=voice, **facts)
+
     def partner_parts(self, page: PartnerPage, voice: Voice) -> Fragments:
         """The live parts of it."""
         standing = page.standing

@@ -23,13 +23,39 @@ from services.portal.api.app import create_api
 from services.portal.auth import Cookies, Forms, Sessions
 from services.portal.brand import read_brand
 from services.portal.headers import Guarded
+from services.portal.identity.client import read_proxies
+from services.portal.identity.codes import Codes
+from services.portal.identity.pace import Pace
+from services.portal.identity.passkeys import Passkeys
 from services.portal.live import Changes
 from services.portal.pages import STATIC, Pages
-from services.portal.routes import brand, door, partner, programme, tokens
+from services.portal.routes import (
+    audit,
+    brand,
+    confirm,
+    door,
+    looking,
+    partner,
+    programme,
+    security,
+    signin,
+    tokens,
+)
 from services.portal.views import NotHere
 from streams.rules.terms import Programme
 
-ROWS: tuple[Row, ...] = (*door.ROWS, *partner.ROWS, *programme.ROWS, *tokens.ROWS, *brand.ROWS)
+ROWS: tuple[Row, ...] = (
+    *door.ROWS,
+    *partner.ROWS,
+    *programme.ROWS,
+    *tokens.ROWS,
+    *brand.ROWS,
+    *signin.ROWS,
+    *confirm.ROWS,
+    *security.ROWS,
+    *looking.ROWS,
+    *audit.ROWS,
+)
 """Every route of the portal, with what it needs."""
 
 
@@ -43,6 +69,8 @@ def create_web(
 ) -> ASGIApp:
     """The portal as an ASGI application. ``clock`` is the programme's, ``real`` the one that sessions live by."""
     real = real or RealClock()
+    read_proxies(settings.proxies)  # a setting that can't be read is told at the start
+    read_proxies(settings.proxies)  # a setting that can't be read is told at the start
     portal = Portal(
         settings=settings,
         programme=terms,
@@ -54,6 +82,9 @@ def create_web(
         forms=Forms(settings),
         pages=Pages(clock, read_brand(settings)),
         shelf=Shelf(Path(settings.statements)),
+        pace=Pace(engine, real, settings),
+        codes=Codes(real, settings, terms.name),
+        passkeys=Passkeys(real, settings, terms.name),
     )
 
     @asynccontextmanager

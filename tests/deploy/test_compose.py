@@ -196,7 +196,7 @@ def test_a_process_gets_its_own_secrets_only() -> None:
         "office_secret",
     }
     assert _secrets("payout") == {"payout_db_url", "bank_key", "office_secret"}
-    assert _secrets("portal") == {"portal_db_url", "link_secret", "session_secret", "office_secret"}
+    assert _secrets("portal") == {"portal_db_url", "link_secret", "session_secret", "factor_key", "office_secret"}
 
 
 def _secrets(name: str) -> set[str]:

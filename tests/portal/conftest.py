@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from deploy.runtime.settings import ROOT, Settings, load
 from services.kit.database import open_engine
 from services.kit.links import Invitation, link_for
+from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
 from services.portal.live import Changes
 from services.portal.tables import MIGRATIONS
 from services.portal.web import create_web
@@ -64,6 +65,32 @@ class Site:
         answer = redeem(browser, self.link(partner_id))
         assert answer.status_code == 303, answer.text
         return browser
+
+    def with_session(self, visitor: Visitor) -> TestClient:
+        """A browser with the session of such a visitor; his own session id is not looked at."""
+        invitation = Invitation(visitor.audience, visitor.partner_id)
+        with self.engine.begin() as connection:
+            sessions = Sessions(self.engine, self.real)
+            session_id = sessions.open(
+                connection, invitation, visitor.person, visitor.role, confirmed=visitor.confirmed
+            )
+            if visitor.viewing:
+                sessions.view(connection, session_id, visitor.viewing)
+        browser = self.browser()
+        browser.cookies.set(Cookies(self.settings).session, session_id)
+        return browser
+
+    def confirmed(self, partner_id: str) -> TestClient:
+        """A browser of a partner who has just shown a second factor."""
+        return self.with_session(Visitor(PARTNER, partner_id, "", confirmed=True))
+
+    def staff(self, role: Role, person: str = "anna", viewing: str = "") -> TestClient:
+        """A browser of somebody among the vendor's staff, perhaps looking at a partner's pages."""
+        return self.with_session(Visitor(STAFF, "", "", person, role, viewing=viewing))
+
+    def mark(self, browser: TestClient) -> str:
+        """What the forms of this browser's pages carry, without looking at one."""
+        return Forms(self.settings).mark(browser.cookies.get(Cookies(self.settings).session, ""))
 
     def link(self, partner_id: str = "") -> str:
         """The path of a personal link."""

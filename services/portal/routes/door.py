@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from schemas.events import PreferenceSource
 from services.kit.links import LinkExpired, LinkInvalid, read_token, read_unsubscribe_token
 from services.portal.access import Asked, Needs, Row, check_mark, read_form
-from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, new_id
+from services.portal.audit import actor, note
+from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, Visitor, new_id
 from services.portal.metrics import REFUSED, SESSIONS
 from services.portal.preferences import choose
 from services.portal.views import NotHere, read_address
@@ -22,13 +25,12 @@ async def show_door(asked: Asked) -> Response:
     refused = _refusal(asked)
     if refused is not None:
         return refused
-    cookie = request.cookies.get(portal.cookies.form) or new_id()
-    html = portal.pages.message(
-        "door", asked.voice(), mark=portal.forms.mark(cookie), action=request.url.path + wanted(asked)
-    )
-    response = HTMLResponse(html)
-    portal.cookies.put(response, portal.cookies.form, cookie, _FORM_SECONDS)
-    return response
+    action = request.url.path + wanted(asked)
+
+    def html(cookie: str) -> str:
+        return portal.pages.message("door", asked.voice(), mark=portal.forms.mark(cookie), action=action)
+
+    return with_form(asked, html)
 
 
 async def enter(asked: Asked) -> Response:
@@ -40,17 +42,36 @@ async def enter(asked: Asked) -> Response:
     form = await read_form(request)
     check_mark(portal, request, request.cookies.get(portal.cookies.form, ""), form.get("mark", ""))
     invitation = read_token(portal.settings, request.path_params["token"])
-    before = request.cookies.get(portal.cookies.session, "")
-    if before:
-        await run_in_threadpool(portal.sessions.end, before)
     # The vendor's link shows the programme to the machine's owner; whoever acts in it signs in under his own name.
     role = Role.VIEWER if invitation.audience == STAFF else Role.NONE
-    session_id = await run_in_threadpool(portal.sessions.open, invitation, "", role)
+
+    def begin() -> str:
+        with portal.engine.begin() as connection:
+            portal.sessions.end(connection, request.cookies.get(portal.cookies.session, ""))
+            session_id = portal.sessions.open(connection, invitation, "", role)
+            note(connection, actor(Visitor(*invitation, session_id)), "link-redeemed", invitation.partner_id)
+        return session_id
+
+    session_id = await run_in_threadpool(begin)
     SESSIONS.labels(invitation.audience).inc()
     page = "/programme" if invitation.audience == STAFF else "/"
-    response = RedirectResponse(page + wanted(asked), 303)
+    return admit(asked, session_id, page + wanted(asked))
+
+
+def admit(asked: Asked, session_id: str, page: str) -> Response:
+    """Give the browser its session and send it to a page."""
+    portal, response = asked.portal, RedirectResponse(page, 303)
     portal.cookies.put(response, portal.cookies.session, session_id, int(LIFETIME.total_seconds()))
     portal.cookies.drop(response, portal.cookies.form)
+    return response
+
+
+def with_form(asked: Asked, html: Callable[[str], str], status: int = 200) -> Response:
+    """A page with a form for somebody without a session: the mark is his browser's, by a passing cookie."""
+    portal = asked.portal
+    cookie = asked.request.cookies.get(portal.cookies.form) or new_id()
+    response = HTMLResponse(html(cookie), status)
+    portal.cookies.put(response, portal.cookies.form, cookie, _FORM_SECONDS)
     return response
 
 
@@ -58,11 +79,18 @@ async def leave(asked: Asked) -> Response:
     """Sign out."""
     portal, request = asked.portal, asked.request
     session_id = request.cookies.get(portal.cookies.session, "")
-    if await run_in_threadpool(portal.sessions.find, session_id) is None:
+    visitor = await run_in_threadpool(portal.sessions.find, session_id)
+    if visitor is None:
         raise NotHere
     form = await read_form(request)
     check_mark(portal, request, session_id, form.get("mark", ""))
-    await run_in_threadpool(portal.sessions.end, session_id)
+
+    def end() -> None:
+        with portal.engine.begin() as connection:
+            portal.sessions.end(connection, session_id)
+            note(connection, actor(visitor), "signed-out", visitor.partner_id)
+
+    await run_in_threadpool(end)
     response = HTMLResponse(portal.pages.message("left", asked.voice()))
     portal.cookies.drop(response, portal.cookies.session)
     return response
