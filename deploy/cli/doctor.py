@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -88,6 +90,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     yield _keys(settings)
     for service in ("payout", "notification"):
         yield _office(service, settings, is_up=is_up)
+    yield _uploads(loaded)
     if reachable["kafka"]:
         topics = _topics(settings)
         yield topics
@@ -188,6 +191,23 @@ def _database(service: str, url: str) -> Finding:
     if said == "ok":
         return Finding(what, PASS, f"{path} is sound")
     return Finding(what, FAIL, f"{path}: {said}", "put it aside and restore a backup, or let it be made anew")
+
+
+def _uploads(loaded: Loaded) -> Finding:
+    """Whether what partners send in is scanned. Tried with a file of ours, as partners' files are none of doctor's."""
+    scanner = shlex.split(loaded.settings.upload_scanner)
+    if not scanner:
+        level = PASS if loaded.sources["public_url"] == "derived" else WARN
+        hint = "" if level == PASS else "give a command in STAFFEL_UPLOAD_SCANNER, see deploy/docs/operations.md"
+        return Finding("uploads", level, "not scanned for viruses", hint)
+    try:
+        done = subprocess.run([*scanner, __file__], capture_output=True, timeout=60, check=False)
+        said = "" if done.returncode == 0 else f"ends with {done.returncode} for a harmless file"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
+    if said:
+        return Finding("uploads", FAIL, f"the scanner does not work: {said}", "until it does, no file is taken")
+    return Finding("uploads", PASS, f"scanned by {scanner[0]}")
 
 
 def _keys(settings: Settings) -> Finding:

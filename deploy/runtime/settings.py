@@ -71,6 +71,10 @@ class Settings:
     bank_answers: str = setting("", "Folder that the bank's answers are read from (empty: DATA/bank)")
     bank_silence_hours: int = setting(24, "Hours of bank days after which a bank that says nothing is told of")
     statements: str = setting("", "Folder for the partners' statements (empty: DATA/statements)")
+    uploads: str = setting("", "Folder for the files that partners send in (empty: DATA/uploads)")
+    upload_scanner: str = setting(
+        "", "Command that gets the path of such a file and ends with 0 if it is harmless (empty: none)"
+    )
     topic_prefix: str = setting("staffel.", "Put before every topic's name")
     partitions: int = setting(4, "Partitions of each topic; can't be changed once they exist")
     app_id: str = setting("staffel", "Name of the stream's consumer group and of its transactions")
@@ -233,6 +237,7 @@ def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
         "payments": str(data / "payments"),
         "bank_answers": str(data / "bank"),
         "statements": str(data / "statements"),
+        "uploads": str(data / "uploads"),
         "vendor_name": values["debtor_name"],
         "vendor_address": values["debtor_town"],
         **{f"{service}_db_url": f"sqlite:///{data / service}.db" for service in ("portal", "notification", "payout")},

@@ -23,6 +23,7 @@ from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
 from services.kit.statements import Shelf
 from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
+from services.portal.claims.proofs import Proofs
 from services.portal.identity.client import client_address, read_proxies
 from services.portal.identity.codes import Codes
 from services.portal.identity.pace import Pace
@@ -80,9 +81,9 @@ class Portal:
     passkeys: Passkeys
 
     @property
-    def uploads(self) -> Path:
-        """Where what partners send in is kept, out of reach of any address."""
-        return self.settings.data / "uploads"
+    def proofs(self) -> Proofs:
+        """The files that partners send in, out of reach of any address."""
+        return Proofs(Path(self.settings.uploads), self.settings.upload_scanner)
 
 
 NOBODY = Visitor("", "", "")

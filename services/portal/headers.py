@@ -17,6 +17,8 @@ _ALWAYS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'none'"
+"""For what somebody else made. It is only ever saved; if a browser shows it all the same, it can do nothing."""
 _HSTS = "max-age=31536000"
 
 
@@ -37,6 +39,8 @@ class Guarded:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
+                if scope.get("staffel.sandboxed"):
+                    headers["Content-Security-Policy"] = _SANDBOX
                 # The route's name: few, and nothing personal, as a path may be.
                 page = "static" if static else scope.get("staffel.page", "other")
                 kept = (static or scope["path"].startswith("/brand/")) and message["status"] in (200, 304)

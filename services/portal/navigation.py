@@ -21,6 +21,7 @@ def ways(visitor: Visitor, voice: Voice) -> list[Way]:
         return _staff(visitor, voice)
     found = [
         Way("/", voice.say("Standing")),
+        Way("/claims", voice.say("Missing sales")),
         Way("/tokens", voice.say("Your systems")),
         Way("/security", voice.say("Security")),
     ]
@@ -37,6 +38,10 @@ def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
     found = [
         (Role.VIEWER, Way("/programme", voice.say("Programme"))),
         (Role.VIEWER, Way("/audit", voice.say("Record"))),
+        (Role.VIEWER, Way("/claims/desk", voice.say("Claims"))),
+        (Role.VIEWER, Way("/conflicts", voice.say("Conflicts"))),
+        (Role.VIEWER, Way("/rejected", voice.say("Not counted"))),
+        (Role.VIEWER, Way("/closing", voice.say("Quarter close"))),
     ]
     own = [Way("/account", voice.say("Your account"))] if visitor.person else []  # behind a link is nobody by name
     return [way for needed, way in found if visitor.role >= needed] + own

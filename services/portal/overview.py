@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, literal_column, or_, select, true
+from sqlalchemy import Connection, Row, Select, and_, func, literal_column, or_, select
 
 from schemas.events import LineStatus
 from schemas.values import Quarter
+from services.portal.claims.known import still_open
 from services.portal.tables import closes, open_serials, partners, payouts, sale_lines, tallies, tier_changes
 
 SHOWN_MAX = 10
@@ -86,7 +87,7 @@ class Overview:
 
     def serial_conflicts(self) -> Sequence[Row[Any]]:
         """Serial numbers that two or more partners have in open sales."""
-        return self._shared(select(open_serials.c.serial_number.label("what")), open_serials, true())
+        return self._shared(select(open_serials.c.serial_number.label("what")), open_serials, still_open())
 
     def _shared(self, what: Select[Any], table: Any, condition: Any) -> Sequence[Row[Any]]:
         partner = table.c.partner_id

@@ -13,6 +13,8 @@ from deploy.runtime.clock import Clock, RealClock
 from services.portal import reasons
 from services.portal.auth import Visitor
 from services.portal.brand import Brand
+from services.portal.claims import words
+from services.portal.claims.words import status_name
 from services.portal.live import Fragments
 from services.portal.navigation import home, ways
 from services.portal.programme_view import ProgrammePage
@@ -40,6 +42,7 @@ class Pages:
             "static": static_url,
             "anchor": anchor,
             "reasons": reasons,
+            "claim_words": words,
             "clock": self._passing,
             "brand": brand,
             "ways": ways,
@@ -70,6 +73,10 @@ class Pages:
         """The live parts of it."""
         say = f"{voice.units(page.units)}, {voice.money(page.rebate_minor, page.terms.currency)}"
         return self._parts("programme", _PROGRAMME, say, page=page, voice=voice)
+
+    def claim_parts(self, claim: Any, voice: Voice, **facts: Any) -> Fragments:
+        """The live part of the page of one claim."""
+        return self._parts("claims", ("state",), status_name(claim.status, voice), claim=claim, voice=voice, **facts)
 
     def message(self, name: str, voice: Voice, **facts: Any) -> str:
         """A page that says one thing: a door, or why there is nothing here."""

@@ -32,7 +32,9 @@ from services.portal.pages import STATIC, Pages
 from services.portal.routes import (
     audit,
     brand,
+    claims,
     confirm,
+    desk,
     door,
     looking,
     partner,
@@ -55,6 +57,8 @@ ROWS: tuple[Row, ...] = (
     *security.ROWS,
     *looking.ROWS,
     *audit.ROWS,
+    *desk.ROWS,  # before the claims, whose ids have the same place in an address
+    *claims.ROWS,
 )
 """Every route of the portal, with what it needs."""
 

@@ -48,7 +48,7 @@ def test_it_does_not_run_as_root_and_owns_what_it_writes() -> None:
     for name in OURS:
         folders = [entry for entry in services(filled_in())[name]["tmpfs"] if entry.startswith("/var/lib/staffel")]
         assert all(f"uid={number[1]}," in folder for folder in folders)
-    assert "install -d -o staffel -g staffel -m 0700 /var/lib/staffel /payments /bank /statements" in prepare
+    assert "install -d -o staffel -g staffel -m 0700 /var/lib/staffel /payments /bank /statements /uploads" in prepare
 
 
 def test_its_environment_is_understood() -> None:

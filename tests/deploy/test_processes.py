@@ -112,6 +112,7 @@ class Containers:
             ("/payments", str(self.folder / "payments")),
             ("/bank", str(self.folder / "bank")),
             ("/statements", str(self.folder / "statements")),
+            ("/uploads", str(self.folder / "uploads")),
         ):
             value = here if value == there else value
         if "@postgres/" in value:
