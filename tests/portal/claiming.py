@@ -10,8 +10,7 @@ from pypdf import PdfWriter
 from sqlalchemy import Engine, select
 from starlette.testclient import TestClient
 
-from services.kit.links import Invitation
-from services.portal.auth import Role, Sessions
+from services.portal.auth import Role
 from services.portal.claims.tables import claims
 from services.portal.tables import outbox
 from tests.portal.conftest import Site, mark_in
@@ -71,16 +70,8 @@ def told(engine: Engine) -> list[tuple[str, str]]:
 
 
 def staff(site: Site, person: str = "anna", role: Role = Role.OPERATOR) -> TestClient:
-    """A browser of somebody of the staff who has signed in."""
-    browser = site.browser()
-    session_id = site_session(site, person, role)
-    browser.cookies.set("staffel-80", session_id)
-    return browser
-
-
-def site_session(site: Site, person: str, role: Role) -> str:
-    """A session of somebody of the staff."""
-    return Sessions(site.engine, site.real).open(Invitation("staff", ""), person, role)
+    """A browser of somebody of the staff who may decide."""
+    return site.staff(role, person)
 
 
 def decide(browser: TestClient, claim_id: str, what: str, **fields: str) -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, select
 from schemas.events import ClaimDecision, LineStatus
 from services.portal.audit import Wanted as Entries
 from services.portal.audit import entries
-from services.portal.auth import Sessions
+from services.portal.auth import Role
 from services.portal.claims import making
 from services.portal.claims.deciding import Decision, Outcome, decide
 from services.portal.claims.making import TooMuch, make
@@ -212,8 +212,7 @@ def test_nobody_sees_or_changes_anothers_claim(site: Site) -> None:
 
 
 def test_staff_that_looks_at_his_pages_can_claim_nothing(site: Site) -> None:
-    browser = claiming.staff(site)
-    Sessions(site.engine, site.real).view(browser.cookies["staffel-80"], "P1")
+    browser = site.staff(Role.OPERATOR, viewing="P1")
     page = browser.get("/claims")
     assert page.status_code == 200
     assert "/claims/new" not in page.text

@@ -27,11 +27,16 @@ EXAMPLES = {
     "partner_id": "P1",
     "number": "ST-2026Q3-0001",
     "form": "pdf",
+    "claim_id": "C-AAAAAAAAAAAAA",
+    "proof_id": "0" * 32,
 }
 """For each part of a path a value."""
-STREAMS = {"/events", "/programme/events"}
+STREAMS = {"/events", "/programme/events", "/claims/{claim_id}/events"}
 """Answers that never end: whether they begin is seen from the same rows' pages, which need the same."""
-NEED_MORE = {"/statements/{number}.{form}", "/tokens/{token_id}/end", "/security/passkey", "/account/passkey"}
+NEED_MORE = {
+    *("/statements/{number}.{form}", "/tokens/{token_id}/end", "/security/passkey", "/account/passkey"),
+    *("/claims/{claim_id}", "/claims/desk/{claim_id}", "/claims/desk/{claim_id}/proofs/{proof_id}"),
+}
 """What they are about has to be made first, as their own tests do; here it is only looked at who is refused."""
 
 GUARDED = [row for row in ROWS if row.needs is not Needs.NOTHING]
@@ -195,7 +200,7 @@ def test_what_one_partner_is_shown_says_nothing_of_another(site: Site, row: Row)
     if row.needs in (Needs.LINK, Needs.CONFIRMED):
         said = ask(site.confirmed("P2"), row, site).text
         assert "Beispiel" not in said
-        assert "S-1" not in said
+        assert not re.search(r"\bS-1\b", said)
 
 
 @named(WRITING)
