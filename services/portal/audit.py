@@ -85,7 +85,11 @@ def kinds(connection: Connection) -> list[str]:
 
 def told(details: Mapping[str, Any]) -> str:
     """The details of an entry on one line."""
-    return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in sorted(details.items()))
+    return ", ".join(f"{name.replace('_', ' ')}: {_said(value)}" for name, value in sorted(details.items()))
+
+
+def _said(value: Any) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else "" if value is None else str(value)
 
 
 def _conditions(wanted: Wanted) -> list[Any]:

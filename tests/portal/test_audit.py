@@ -65,10 +65,10 @@ def test_a_code_that_is_too_long_or_none_is_a_mistake_of_ours(engine: Engine) ->
 
 def test_an_entry_is_one_line(engine: Engine) -> None:
     with engine.begin() as connection:
-        note(connection, "staff a\nb", "looked", "x\0y", why="c\r\nd", times=2)
+        note(connection, "staff a\nb", "looked", "x\0y", why="c\r\nd", times=2, sure=True)
         (row,) = entries(connection, Wanted()).rows
     assert (row.who, row.about) == ("staff a\ufffdb", "x\ufffdy")
-    assert told(row.details) == "times: 2, why: c\ufffd\ufffdd"
+    assert told(row.details) == "sure: yes, times: 2, why: c\ufffd\ufffdd"
 
 
 def test_who_it_is_says_whether_a_partner_or_staff() -> None:

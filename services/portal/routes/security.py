@@ -85,7 +85,7 @@ async def remove(asked: Asked) -> Response:
         kind = proof.remove(connection, _owner(asked), asked.form.get("factor", ""))
         if not kind:
             raise NotHere
-        note(connection, actor(asked.visitor), "second-factor-removed", asked.visitor.partner_id, kind=kind)
+        note(connection, actor(asked.visitor), "second-factor-removed", _whom(asked), kind=kind)
         return None
 
     return await _changed(asked, change)
@@ -111,7 +111,7 @@ async def end_everywhere(asked: Asked) -> Response:
     def end() -> None:
         with portal.engine.begin() as connection:
             ended = end_all(connection, visitor.audience, visitor.partner_id, visitor.person)
-            note(connection, actor(visitor), "sessions-ended", visitor.partner_id, sessions_ended=ended)
+            note(connection, actor(visitor), "sessions-ended", _whom(asked), sessions_ended=ended)
 
     await run_in_threadpool(end)
     response = HTMLResponse(portal.pages.message("left", asked.voice()))
@@ -172,7 +172,7 @@ def _is_himself(asked: Asked) -> bool:
 
 def _added(asked: Asked, connection: Connection, kind: str) -> str:
     """After a new second factor: with the first one come recovery codes."""
-    note(connection, actor(asked.visitor), "second-factor-added", asked.visitor.partner_id, kind=kind)
+    note(connection, actor(asked.visitor), "second-factor-added", _whom(asked), kind=kind)
     return _codes_page(asked, connection, first=True)
 
 
@@ -181,7 +181,7 @@ def _codes_page(asked: Asked, connection: Connection, *, first: bool = False) ->
     codes: list[str] = []
     if not first or not portal.codes.left(connection, owner):
         codes = portal.codes.make(connection, owner, Purpose.RECOVERY)
-        note(connection, owner, "recovery-codes-made", asked.visitor.partner_id)
+        note(connection, owner, "recovery-codes-made", _whom(asked))
     return asked.page("identity/codes.html", _voice(asked, connection), base=_base(asked), codes=codes)
 
 
@@ -247,6 +247,11 @@ def _owner(asked: Asked) -> str:
     if asked.visitor.audience == STAFF and not asked.visitor.person:
         raise NotHere
     return actor(asked.visitor)
+
+
+def _whom(asked: Asked) -> str:
+    """Whom an entry of the record is about."""
+    return asked.visitor.partner_id or asked.visitor.person
 
 
 def _has_password(asked: Asked, connection: Connection) -> bool:
