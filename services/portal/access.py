@@ -30,6 +30,7 @@ from services.portal.identity.pace import Pace
 from services.portal.identity.passkeys import Passkeys
 from services.portal.live import Changes
 from services.portal.metrics import REFUSED
+from services.portal.offices import Offices
 from services.portal.pages import Pages
 from services.portal.views import NotHere
 from services.portal.voice import Voice, voice_for, voice_for_header
@@ -79,6 +80,7 @@ class Portal:
     pace: Pace
     codes: Codes
     passkeys: Passkeys
+    offices: Offices
 
     @property
     def proofs(self) -> Proofs:

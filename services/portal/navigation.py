@@ -42,6 +42,8 @@ def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
         (Role.VIEWER, Way("/conflicts", voice.say("Conflicts"))),
         (Role.VIEWER, Way("/rejected", voice.say("Not counted"))),
         (Role.VIEWER, Way("/closing", voice.say("Quarter close"))),
+        (Role.VIEWER, Way("/payments", voice.say("Payments"))),
+        (Role.VIEWER, Way("/holds", voice.say("Held payments"))),
     ]
     own = [Way("/account", voice.say("Your account"))] if visitor.person else []  # behind a link is nobody by name
     return [way for needed, way in found if visitor.role >= needed] + own

@@ -28,6 +28,7 @@ from services.portal.identity.codes import Codes
 from services.portal.identity.pace import Pace
 from services.portal.identity.passkeys import Passkeys
 from services.portal.live import Changes
+from services.portal.offices import open_offices
 from services.portal.pages import STATIC, Pages
 from services.portal.routes import (
     audit,
@@ -36,8 +37,10 @@ from services.portal.routes import (
     confirm,
     desk,
     door,
+    holds,
     looking,
     partner,
+    payments,
     programme,
     security,
     signin,
@@ -59,6 +62,8 @@ ROWS: tuple[Row, ...] = (
     *audit.ROWS,
     *desk.ROWS,  # before the claims, whose ids have the same place in an address
     *claims.ROWS,
+    *payments.ROWS,
+    *holds.ROWS,
 )
 """Every route of the portal, with what it needs."""
 
@@ -89,6 +94,7 @@ def create_web(
         pace=Pace(engine, real, settings),
         codes=Codes(real, settings, terms.name),
         passkeys=Passkeys(real, settings, terms.name),
+        offices=open_offices(settings),
     )
 
     @asynccontextmanager
