@@ -58,7 +58,12 @@ class HeldPartition:
 
     def _if_still_ours(self, work: Callable[[], T]) -> T:
         self._still_ours()  # it may have been given up while the work waited for its turn
-        return work()
+        try:
+            return work()
+        except BaseException:
+            # What became of a transaction is not known: nothing that waits behind it may build on what is in memory.
+            self._alive = False
+            raise
 
     def _still_ours(self) -> None:
         if not self._alive:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaError, Message
 
+from deploy.runtime.errors import NotReady
 from schemas.codec import header, headers_for
 from schemas.events import Event, Position, QuarterClosed, SaleReported, SaleReturned, TierChanged, WeeklySummary
 from schemas.packed import publish
@@ -94,20 +95,25 @@ class Partition:
     def apply(self, source: Topic, slices: Sequence[Slice]) -> None:
         """Apply consecutive slices of a source in one transaction."""
         started = self._around.machine.monotonic()
-        begin, end = slices[0].begin, slices[-1].end
-        position = self.next_offset(source) - 1
-        if begin > position + 1:
-            raise RuntimeError(f"{source.name}/{self.number}: slice begins at {begin}, position is {position}")
-        records = [record for piece in slices for record in piece.records if record.offset > position]
-        if end - 1 <= position:
+        position = before = self.next_offset(source) - 1
+        records: list[ConsumerRecord] = []
+        for piece in slices:
+            if piece.begin > position + 1:
+                raise RuntimeError(
+                    f"{source.name}/{self.number}: slice begins at {piece.begin}, position is {position}"
+                )
+            # Reading may have gone back between two slices: what was there before is passed over.
+            records += [record for record in piece.records if record.offset > position]
+            position = max(position, piece.end - 1)
+        if position == before:
             return
         draft = self._draft()
         fold = self._fold_sales if source is SALES else self._fold_partners
         others = fold(records, draft)
         last = self._recorded_at(records[-1]) if records else self._around.clock.now()
         draft.settle(last)
-        self._commit(draft, {source.name: self._position(source.name, end - 1)}, others)
-        metrics.BEHIND.labels(source.name, str(self.number)).set(slices[-1].log_end - end)
+        self._commit(draft, {source.name: self._position(source.name, position)}, others)
+        metrics.BEHIND.labels(source.name, str(self.number)).set(slices[-1].log_end - position - 1)
         self._measure(source, records, draft, self._around.machine.monotonic() - started)
 
     def apply_calendar(self) -> None:
@@ -120,6 +126,8 @@ class Partition:
                 metrics.CALENDAR_HELD.set(1)
                 return
             metrics.CALENDAR_HELD.set(0)
+            if moment.at > self._around.clock.now():
+                return  # the clock was wrong when it was asked what is due, and is right by now
             draft = self._draft()
             draft.moment(moment)
             self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(moment.at))}, [])
@@ -147,9 +155,29 @@ class Partition:
     def _restore(self) -> None:
         self._restored, self._logs = restore(self._around, self.number)
         if CALENDAR not in self._restored.positions:
-            # A partition begins with no past: what was due before it existed is nobody's business.
-            self._restored.positions[CALENDAR] = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))
+            self._begin_calendar()
         metrics.CALENDAR_AT.labels(str(self.number)).set(self._restored.positions[CALENDAR].offset / 1000)
+
+    def _begin_calendar(self) -> None:
+        """A partition begins with no past: what was due before is nobody's business.
+
+        When it began is written down at once: if its owner dies before the first moment, the next one must not begin
+        later and pass moments over. A wrong clock would begin in a year of its own.
+        """
+        machine = self._around.machine
+        asked_at = machine.time()
+        beginning = self._position(CALENDAR, self._milliseconds(self._around.clock.now()))
+        self._producer.begin_transaction()
+        self._write_position(beginning)
+        self._producer.flush(_COMMIT_SECONDS)
+        was_put_right = abs(machine.time() - asked_at) > _CLOCK_TOLERANCE_SECONDS
+        if was_put_right or not self._clock_is_right():
+            raise NotReady(
+                f"this machine's clock and the broker's differ by more than {_CLOCK_TOLERANCE_SECONDS} s",
+                "set both by the same time server",
+            )
+        self._producer.commit_transaction(_COMMIT_SECONDS)
+        self._restored.positions[CALENDAR] = beginning
 
     def _fold_sales(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
         others: list[Outgoing] = []
@@ -191,6 +219,10 @@ class Partition:
         The broker's time is that of a record written now: the calendar's position, unchanged.
         """
         self._commit(self._draft(), {CALENDAR: self._restored.positions[CALENDAR]}, [])
+        return self._clock_is_right()
+
+    def _clock_is_right(self) -> bool:
+        """By the broker's time of the calendar's position that was written last."""
         if self._broker_time is None:
             return False
         broker, at = self._broker_time
@@ -208,17 +240,20 @@ class Partition:
         for topic, key, value, headers, partition in [*self._event_records(draft), *others]:
             where = {} if partition is None else {"partition": partition}
             produce(topic.full_name(prefix), value=value, key=key, headers=headers, **where)
-        for source, position in positions.items():
-            produce(
-                POSITIONS.full_name(prefix),
-                value=self._around.codec.encode(POSITIONS, position),
-                key=source.encode(),
-                partition=self.number,
-                **({"on_delivery": self._note_broker_time} if source == CALENDAR else {}),
-            )
+        for position in positions.values():
+            self._write_position(position)
         self._producer.commit_transaction(_COMMIT_SECONDS)
         self._restored.state.absorb(draft)
         self._restored.positions.update(positions)
+
+    def _write_position(self, position: Position) -> None:
+        self._producer.produce(
+            POSITIONS.full_name(self._around.settings.topic_prefix),
+            value=self._around.codec.encode(POSITIONS, position),
+            key=position.source.encode(),
+            partition=self.number,
+            **({"on_delivery": self._note_broker_time} if position.source == CALENDAR else {}),
+        )
 
     def _note_broker_time(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

@@ -49,6 +49,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self.handed: dict[TP, int] = {}
         """For each partition, the offset behind what was handed out."""
 
+    @property
+    def reassigning(self) -> bool:
+        """Whether what we had is revoked and what we get is not yet known."""
+        return bool(self._ensure_consumer()._subscription.reassignment_in_progress)
+
     async def begin_at(self, tp: TP, offset: int) -> None:
         """Read on from an offset: where the next slice begins."""
         await self.call_thread(self._begin_at, tp, offset)
@@ -117,7 +122,9 @@ class Consumer(driver.Consumer):
             yield tp, message
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Faust asks here, once an assignment, where to begin; the answer is the app's, not the group's offset."""
+        """Faust asks here where to begin, amid a change too; the app answers, not the group's offset."""
+        if self._thread.reassigning:
+            return {}  # what is still called our assignment is being dealt to somebody
         places: Mapping[TP, int] = await cast(Any, self.app).where_to_begin(self.assignment())
         for tp, offset in places.items():
             await self._thread.begin_at(tp, offset)

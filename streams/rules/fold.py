@@ -65,6 +65,10 @@ class State:
         """A partner's standing in a quarter."""
         return self._tallies.get(partner_id, {}).get(quarter)
 
+    def tallies_of(self, partner_id: str) -> Iterable[Tally]:
+        """A partner's standings."""
+        return self._tallies.get(partner_id, {}).values()
+
     def with_tally(self, quarter: str) -> set[str]:
         """The partners who have a standing in a quarter."""
         return {partner_id for partner_id, own in self._tallies.items() if quarter in own}
@@ -183,6 +187,10 @@ class Draft:
             after = lines.judged(line, partner, self._programme)
             if after != line:
                 self._put_line(line, after, partner, recorded_at)
+        for tally in self._state.tallies_of(partner_id):
+            if tally.phase is Phase.FINAL and tally.rebate_minor != tally.payable_minor:
+                # He was not known when the quarter was closed: ``settle`` makes up for it.
+                self.tallies.setdefault((partner_id, tally.quarter), tally)
 
     def settle(self, at: datetime) -> None:
         """End of a batch: where a final quarter's rebate moved, say what is payable now (rule 8)."""
