@@ -46,8 +46,8 @@ def add(
 ) -> None:
     """Enter an endpoint of a partner. Prints its secret, this once: whoever receives needs it to verify.
 
-    Types: tier.changed, week.summary, quarter.closed, payout.changed, bank_details.changed. It is sent what happens
-    from now on. How to receive and verify: deploy/docs/webhooks.md.
+    Types: tier.changed, week.summary, quarter.closed, payout.changed, bank_details.changed, claim.decided. It is sent
+    what happens from now on. How to receive and verify: deploy/docs/webhooks.md.
     """
     from services.notification.webhooks import endpoints
     from services.notification.webhooks.target import gate_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from itsdangerous import BadSignature, SignatureExpired, URLSafeTimedSerializer
 
@@ -24,10 +25,12 @@ class LinkInvalid(ValueError):
     """Not a link of ours."""
 
 
-def link_for(settings: Settings, invitation: Invitation, quarter: str = "") -> str:
-    """The address to put into a mail. It opens on the quarter, like ``2026Q4``, or without one on the present one."""
+def link_for(settings: Settings, invitation: Invitation, quarter: str = "", claim: str = "") -> str:
+    """The address to put into a mail. It opens on the quarter, like ``2026Q4``, or without one on the present one;
+    or on the claim with this id."""
     token = _signer(settings).dumps([invitation.audience, invitation.partner_id])
-    return f"{settings.public_url.rstrip('/')}/l/{token}" + (f"?quarter={quarter}" if quarter else "")
+    query = urlencode({name: value for name, value in (("quarter", quarter), ("claim", claim)) if value})
+    return f"{settings.public_url.rstrip('/')}/l/{token}" + (f"?{query}" if query else "")
 
 
 def read_token(settings: Settings, token: str) -> Invitation:

@@ -12,6 +12,8 @@ from msgspec.structs import asdict
 from schemas.events import (
     BankDetailsChange,
     BankDetailsChanged,
+    ClaimDecided,
+    ClaimDecision,
     CloseKind,
     PayoutStatus,
     PayoutStatusChanged,
@@ -59,6 +61,9 @@ def calls(event: Told, id_: str, earlier: Call | None, near: Near, zone: ZoneInf
         case BankDetailsChanged():
             if event.change in _DETAILS:
                 yield Call(id_, _DETAILS[event.change], dump(event))
+        case ClaimDecided():
+            if event.decision in _CLAIMS:
+                yield Call(id_, _CLAIMS[event.decision], dump(event))
         case PayoutStatusChanged():
             kind = _kind_of_payout(event, earlier)
             if kind is Kind.HELD:  # once for each reason, however often it is lifted and comes back
@@ -88,6 +93,11 @@ _DETAILS = {
     BankDetailsChange.ENTERED: Kind.BANK_DETAILS_ENTERED,
     BankDetailsChange.CHANGED: Kind.BANK_DETAILS_CHANGED,
     BankDetailsChange.INVALID: Kind.BANK_DETAILS_INVALID,
+}
+_CLAIMS = {
+    ClaimDecision.ACCEPTED: Kind.CLAIM_ACCEPTED,
+    ClaimDecision.REFUSED: Kind.CLAIM_REFUSED,
+    ClaimDecision.ASKED: Kind.CLAIM_ASKED,
 }
 _PAYOUTS = {
     PayoutStatus.WAITING: Kind.BANK_DETAILS_MISSING,

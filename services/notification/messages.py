@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.events import BankDetailsChanged, PayoutStatusChanged, QuarterClosed, TierChanged, WeeklySummary
-from services.notification import closings, details, payments, standings
+from schemas.events import (
+    BankDetailsChanged,
+    ClaimDecided,
+    PayoutStatusChanged,
+    QuarterClosed,
+    TierChanged,
+    WeeklySummary,
+)
+from services.notification import claims, closings, details, payments, standings
 from services.notification.closings import Close
 from services.notification.letter import Frame, Letter, as_html, as_text
 from services.notification.voice import Voice, voice_for
@@ -18,7 +25,7 @@ from services.notification.webhooks import outage
 from services.notification.webhooks.outage import EndpointDisabled
 from streams.rules.terms import Programme
 
-Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged | BankDetailsChanged
+Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged | BankDetailsChanged | ClaimDecided
 """The events that a partner may be told about."""
 Subject = Told | EndpointDisabled
 """What a mail can be about: those, and what comes from no topic."""
@@ -45,6 +52,9 @@ class Kind(StrEnum):
     SET_OFF = "set-off"
     PAID = "paid"
     RETURNED = "returned"
+    CLAIM_ACCEPTED = "claim-accepted"
+    CLAIM_REFUSED = "claim-refused"
+    CLAIM_ASKED = "claim-asked"
     WEBHOOK_DISABLED = "webhook-disabled"
 
     @property
@@ -131,6 +141,9 @@ _LETTERS: dict[Kind, tuple[type[Subject], Callable[[Any, Voice, Programme], Lett
     Kind.SET_OFF: (PayoutStatusChanged, payments.set_off),
     Kind.PAID: (PayoutStatusChanged, payments.paid),
     Kind.RETURNED: (PayoutStatusChanged, payments.returned),
+    Kind.CLAIM_ACCEPTED: (ClaimDecided, claims.accepted),
+    Kind.CLAIM_REFUSED: (ClaimDecided, claims.refused),
+    Kind.CLAIM_ASKED: (ClaimDecided, claims.asked),
     Kind.WEBHOOK_DISABLED: (EndpointDisabled, outage.disabled),
 }
 
@@ -180,7 +193,7 @@ def _link_note(voice: Voice, link: Link) -> str:
 def as_of(fact: Subject) -> datetime:
     """The instant whose facts a mail tells."""
     match fact:
-        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged() | EndpointDisabled():
+        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged() | ClaimDecided() | EndpointDisabled():
             return fact.occurred_at
         case WeeklySummary():
             return fact.as_of

@@ -10,6 +10,8 @@ from msgspec.structs import asdict, replace
 from schemas.events import (
     BankDetailsChange,
     BankDetailsChanged,
+    ClaimDecided,
+    ClaimDecision,
     CloseKind,
     PayoutStatus,
     PayoutStatusChanged,
@@ -146,6 +148,20 @@ _DETAILS = BankDetailsChanged(
     usable_on=date(2027, 1, 20),
     occurred_at=datetime(2027, 1, 15, 13, 40, tzinfo=UTC),
 )
+_CLAIM = ClaimDecided(
+    partner_id="P-1001",
+    claim_id="C-MFRGGZDFMZTWQ",
+    sequence=1,
+    decision=ClaimDecision.ACCEPTED,
+    reason=None,
+    sale_id="RE-2026-4711",
+    product_id="TS-200",
+    quantity=3,
+    sold_on=date(2026, 12, 4),
+    occurred_at=datetime(2026, 12, 21, 9, 30, tzinfo=UTC),
+)
+_REFUSED = replace(_CLAIM, decision=ClaimDecision.REFUSED, reason="proof-does-not-match")
+_ASKED = replace(_CLAIM, decision=ClaimDecision.ASKED, reason="serials-missing")
 _OUTAGE = EndpointDisabled(
     partner_id="P-1001",
     endpoint_id="ep_1f2e3d4c5b6a7988",
@@ -185,6 +201,10 @@ SAMPLES = (
     Sample("paid", Kind.PAID, replace(_PAYOUT, status=PayoutStatus.PAID)),
     Sample("returned", Kind.RETURNED, replace(_PAYOUT, status=PayoutStatus.RETURNED, reason="AC04")),
     Sample("returned-by-us", Kind.RETURNED, replace(_PAYOUT, status=PayoutStatus.RETURNED, reason="AM04")),
+    Sample("claim-accepted", Kind.CLAIM_ACCEPTED, _CLAIM),
+    Sample("claim-refused", Kind.CLAIM_REFUSED, _REFUSED),
+    Sample("claim-refused-otherwise", Kind.CLAIM_REFUSED, replace(_REFUSED, reason="other")),
+    Sample("claim-asked", Kind.CLAIM_ASKED, _ASKED),
     Sample("webhook-disabled", Kind.WEBHOOK_DISABLED, _OUTAGE),
     Sample("webhook-disabled-silent", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=None)),
     Sample("webhook-disabled-gone", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=410, failing_since=None)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from traceback import format_tb
 from typing import Any
@@ -51,7 +51,7 @@ class Writer:
                 row.event,
                 Addressee(row.partner_id, row.name, row.language, row.country),
                 self._programme,
-                self._link(row.partner_id, json.loads(row.event).get("quarter", "")),
+                self._link(row.partner_id, json.loads(row.event)),
                 leave,
             )
             return self._envelope.seal(
@@ -66,11 +66,12 @@ class Writer:
             _log.error("a message " + problem, kind=row.kind, where="".join(format_tb(error.__traceback__)))
             raise Unmailable(problem) from error
 
-    def _link(self, partner_id: str, quarter: str) -> Link:
+    def _link(self, partner_id: str, fact: Mapping[str, Any]) -> Link:
         hours = self._settings.link_hours
         # Links age by real time. On a test clock that is no date the reader could compare with anything.
         until = self._real.now() + timedelta(hours=hours) if isinstance(self._clock, RealClock) else None
-        return Link(link_for(self._settings, Invitation("partner", partner_id), quarter), hours, until)
+        place = (fact.get("quarter", ""), fact.get("claim_id", ""))
+        return Link(link_for(self._settings, Invitation("partner", partner_id), *place), hours, until)
 
 
 class Server:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from schemas.topics import (
     BANK_DETAILS,
+    CLAIMS,
     PARTNERS,
     PAYOUTS,
     PREFERENCES,
@@ -36,7 +37,7 @@ from services.notification.webhooks.sender import Sender as WebhookSender
 from services.notification.webhooks.target import gate_of
 from streams.rules.terms import Programme
 
-TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS)
+TOPICS = (PARTNERS, PREFERENCES, TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS, CLAIMS)
 """Partners first: of what comes together, the address and the partner's choice are there before the news."""
 _PATIENCE_SECONDS, _BUSY_SECONDS = 0.02, 0.1
 """How long a record may wait for others to be read with it: the alert about a sale is meant to be quick, but while much

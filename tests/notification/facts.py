@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from schemas.events import (
     BankDetailsChange,
     BankDetailsChanged,
+    ClaimDecided,
+    ClaimDecision,
     CloseKind,
     Event,
     Partner,
@@ -25,6 +27,7 @@ from schemas.events import (
 )
 from schemas.topics import (
     BANK_DETAILS,
+    CLAIMS,
     PARTNERS,
     PAYOUTS,
     PREFERENCES,
@@ -49,6 +52,7 @@ _TOPICS: dict[type[Event], Topic] = {
     PayoutStatusChanged: PAYOUTS,
     PreferencesChanged: PREFERENCES,
     BankDetailsChanged: BANK_DETAILS,
+    ClaimDecided: CLAIMS,
 }
 
 
@@ -171,6 +175,22 @@ def bank_details(number: int = 1, version: int = 1, change: BankDetailsChange | 
         version=version,
         change=change,
         usable_on=None if change is BankDetailsChange.INVALID else date(2027, 1, 4),
+        occurred_at=NOON,
+    )
+
+
+def claim(number: int = 1, decision: ClaimDecision = ClaimDecision.ACCEPTED) -> ClaimDecided:
+    """What the vendor said about a sale that a partner had missed."""
+    return ClaimDecided(
+        partner_id=f"P{number}",
+        claim_id="C-MFRGGZDFMZTWQ",
+        sequence=1,
+        decision=decision,
+        reason=None if decision is ClaimDecision.ACCEPTED else "proof-missing",
+        sale_id="RE-4711",
+        product_id="TS-200",
+        quantity=3,
+        sold_on=date(2026, 12, 4),
         occurred_at=NOON,
     )
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from schemas.events import BankDetailsChange, CloseKind, PayoutStatus, Phase, WeeklySummary, id_of
+from schemas.events import BankDetailsChange, ClaimDecision, CloseKind, PayoutStatus, Phase, WeeklySummary, id_of
 from services.notification.calls import predecessor
 from services.notification.messages import Kind, Told
 from services.notification.samples import SAMPLES
-from tests.notification.facts import bank_details, called_for, close, payout, tier, week
+from tests.notification.facts import bank_details, called_for, claim, close, payout, tier, week
 
 DETAILS_INVALID = {"reason": "bank-details-invalid"}
 
@@ -47,6 +47,7 @@ def test_each_sample_is_the_mail_that_its_event_calls_for(sample: Any) -> None:
         payout(PayoutStatus.RETURNED, amount=-500),
         close(CloseKind.UNKNOWN),
         bank_details(change=BankDetailsChange.UNKNOWN),
+        claim(decision=ClaimDecision.UNKNOWN),
     ],
 )
 def test_what_a_partner_need_not_know_is_no_mail(event: Told) -> None:

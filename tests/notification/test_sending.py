@@ -15,7 +15,7 @@ from services.notification.handler import Handler
 from services.notification.pace import JITTER, RECONNECT, RETRIES
 from services.notification.tables import messages
 from tests.notification.conftest import Desk
-from tests.notification.facts import close, partner, payout, programme, received, tier, week
+from tests.notification.facts import claim, close, partner, payout, programme, received, tier, week
 from tests.notification.mailbox import Mailbox
 
 
@@ -266,6 +266,13 @@ def test_link_opens_the_page_of_the_partner_it_was_sent_to(desk: Desk, mailbox: 
         token, quarter = text.split(f"{desk.settings.public_url}/l/")[1].split()[0].split("?")
         assert quarter == "quarter=2026Q4"
         assert read_token(desk.settings, token) == Invitation("partner", f"P{number}")
+
+
+def test_the_link_about_a_missing_sale_opens_the_page_of_that_claim(desk: Desk, mailbox: Mailbox) -> None:
+    desk.told(partner(1), claim())
+    desk.send()
+    words = mailbox.to("p1@partner.example")[0].part("plain").split()
+    assert any(word.endswith("?claim=C-MFRGGZDFMZTWQ") for word in words)
 
 
 def test_headers_say_that_nobody_typed_it_and_where_answers_go(desk: Desk, mailbox: Mailbox) -> None:

@@ -76,6 +76,14 @@ def test_a_link_opens_on_the_quarter_that_its_mail_is_about(site: Site) -> None:
     assert redeem(site.browser(), f"{site.link()}?quarter=2026Q3").headers["location"] == "/programme?quarter=2026Q3"
 
 
+def test_a_link_opens_on_the_claim_that_its_mail_is_about(site: Site) -> None:
+    path = f"{site.link('P1')}?claim=C-MFRGGZDFMZTWQ"
+    assert f'action="{path}"' in site.browser().get(path).text
+    assert redeem(site.browser(), path).headers["location"] == "/claims/C-MFRGGZDFMZTWQ"
+    for other in ("C-MFRGGZDFMZTWQ/../..", "//evil.example", "C-MFRGGZDFMZTWQ%0a", "desk"):
+        assert redeem(site.browser(), f"{site.link('P1')}?claim={other}").headers["location"] == "/"
+
+
 def test_a_link_leads_nowhere_else(site: Site) -> None:
     same_as_nothing(site.browser(), site.browser().get(f"{site.link('P1')}?quarter=//evil.example"))
     elsewhere = redeem(site.browser(), f"{site.link('P1')}?next=//evil.example")

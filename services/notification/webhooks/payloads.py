@@ -10,6 +10,8 @@ import msgspec
 from schemas.events import (
     BankDetailsChange,
     BankDetailsChanged,
+    ClaimDecided,
+    ClaimDecision,
     CloseKind,
     Event,
     PayoutStatus,
@@ -20,7 +22,7 @@ from schemas.events import (
 )
 
 PING = "ping"
-TYPES = ("tier.changed", "week.summary", "quarter.closed", "payout.changed", "bank_details.changed")
+TYPES = ("tier.changed", "week.summary", "quarter.closed", "payout.changed", "bank_details.changed", "claim.decided")
 """What an endpoint can be told of. ``ping`` is not among them: it comes to whoever asks for it."""
 
 
@@ -55,6 +57,9 @@ def payload_of(event: Event | None) -> Payload | None:
         case BankDetailsChanged() if event.change is not BankDetailsChange.UNKNOWN:
             fields = _pick(event, "version change usable_on")
             return _payload("bank_details.changed", event.partner_id, event.occurred_at, fields)
+        case ClaimDecided() if event.decision is not ClaimDecision.UNKNOWN:
+            fields = _pick(event, "claim_id sequence decision reason sale_id product_id quantity sold_on")
+            return _payload("claim.decided", event.partner_id, event.occurred_at, fields)
     return None
 
 

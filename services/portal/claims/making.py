@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ CLAIMS_A_DAY = 1000
 """By one partner, within 24 hours."""
 BYTES_A_DAY = 200 * 1024 * 1024
 """The same for his proofs."""
+CLAIM_ID = re.compile(r"C-[A-Z2-7]{13}")
 _DAY = timedelta(hours=24)
 
 

@@ -12,6 +12,7 @@ from services.kit.links import LinkExpired, LinkInvalid, read_token, read_unsubs
 from services.portal.access import Asked, Needs, Row, check_mark, read_form
 from services.portal.audit import actor, note
 from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, Visitor, new_id
+from services.portal.claims.making import CLAIM_ID
 from services.portal.metrics import REFUSED, SESSIONS
 from services.portal.preferences import choose
 from services.portal.views import NotHere, read_address
@@ -25,7 +26,8 @@ async def show_door(asked: Asked) -> Response:
     refused = _refusal(asked)
     if refused is not None:
         return refused
-    action = request.url.path + wanted(asked)
+    claim = claimed(asked)
+    action = request.url.path + (f"?claim={claim}" if claim else wanted(asked))
 
     def html(cookie: str) -> str:
         return portal.pages.message("door", asked.voice(), mark=portal.forms.mark(cookie), action=action)
@@ -55,7 +57,8 @@ async def enter(asked: Asked) -> Response:
     session_id = await run_in_threadpool(begin)
     SESSIONS.labels(invitation.audience).inc()
     page = "/programme" if invitation.audience == STAFF else "/"
-    return admit(asked, session_id, page + wanted(asked))
+    claim = claimed(asked)
+    return admit(asked, session_id, f"/claims/{claim}" if claim else page + wanted(asked))
 
 
 def admit(asked: Asked, session_id: str, page: str) -> Response:
@@ -109,6 +112,12 @@ async def unsubscribe(asked: Asked) -> Response:
     await read_form(asked.request)
     await run_in_threadpool(choose, portal.engine, partner_id, False, PreferenceSource.MAIL, portal.clock.now())
     return HTMLResponse(portal.pages.message("unsubscribed", asked.voice()))
+
+
+def claimed(asked: Asked) -> str:
+    """The claim that a link leads to, if it leads to one. Whose it is, is asked by its page."""
+    found = CLAIM_ID.fullmatch(asked.request.query_params.get("claim", ""))
+    return found[0] if found else ""
 
 
 def wanted(asked: Asked) -> str:

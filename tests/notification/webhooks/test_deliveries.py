@@ -14,7 +14,7 @@ from services.notification.loops import Loop
 from services.notification.tables import staff_alerts, webhook_deliveries, webhook_endpoints
 from services.notification.webhooks import deliveries, endpoints, metrics, schedule
 from services.notification.webhooks.sender import CLAIM
-from tests.notification.facts import bank_details, close, payout, tier, week
+from tests.notification.facts import bank_details, claim, close, payout, tier, week
 from tests.notification.webhooks.conftest import Hub
 from tests.notification.webhooks.receiver import Receiver, Reply
 from tests.waiting import until
@@ -24,19 +24,20 @@ def test_each_event_is_sent_signed_to_its_partners_endpoints_and_to_nobody_elses
     hub: Hub, receiver: Receiver, other: Receiver
 ) -> None:
     mine, also_mine, his = hub.add(receiver.url("/a")), hub.add(receiver.url("/b")), hub.add(other.url(), number=2)
-    events = (tier(), week(), close(), payout(), bank_details())
+    events = (tier(), week(), close(), payout(), bank_details(), claim())
     hub.told(*events, week(2))
-    assert hub.send() == 11
+    assert hub.send() == 13
     for added, path in ((mine, "/a"), (also_mine, "/b")):
         taken = [taken for taken in receiver.taken if taken.path == path]
         assert {t.id for t in taken} == {id_of(event) for event in events}
         said = [t.verify(added.secret) for t in taken]
         assert {s["type"] for s in said} == {
-            *("tier.changed", "week.summary", "quarter.closed", "payout.changed", "bank_details.changed")
+            *("tier.changed", "week.summary", "quarter.closed", "payout.changed"),
+            *("bank_details.changed", "claim.decided"),
         }
         assert all(s["data"]["partner_id"] == "P1" and s["timestamp"].endswith("Z") for s in said)
     assert [t.verify(his.secret)["data"]["partner_id"] for t in other.taken] == ["P2"]
-    assert hub.states(mine.endpoint_id) == ["delivered"] * 5
+    assert hub.states(mine.endpoint_id) == ["delivered"] * 6
 
 
 def test_a_body_says_what_the_partners_page_shows_and_nothing_personal(hub: Hub, receiver: Receiver) -> None:
