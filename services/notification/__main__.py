@@ -10,7 +10,10 @@ from deploy.runtime.settings import Port
 from schemas.codec import RegistryAway
 from services.kit.database import open_engine
 from services.kit.process import Process, run
+from services.notification.addresses import Addresses
 from services.notification.office import Means, open_office
+from services.notification.reach import Reach
+from services.notification.renewals import Renewals
 from services.notification.service import TOPICS, Notification
 from services.notification.tables import MIGRATIONS
 from services.notification.webhooks.endpoints import sealer_of
@@ -26,7 +29,8 @@ def body(process: Process) -> None:
         engine = open_engine(process.settings.notification_db_url, MIGRATIONS)
         settings = process.settings
         notification = Notification(process, engine, programme)
-        office = open_office(Means(settings, engine, sealer_of(settings), gate_of(settings)))
+        renewals = Renewals(engine, process.clock, Reach(process.clock, programme, Addresses(settings)))
+        office = open_office(Means(settings, engine, sealer_of(settings), gate_of(settings), renewals))
         process.probes.check("office", office.problem)
         try:
             while not process.stopping():

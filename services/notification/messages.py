@@ -20,6 +20,7 @@ from schemas.events import (
 from services.notification import claims, closings, details, payments, standings
 from services.notification.closings import Close
 from services.notification.letter import Frame, Letter, as_html, as_text
+from services.notification.newlink import LinkWanted, new_link
 from services.notification.voice import Voice, voice_for
 from services.notification.webhooks import outage
 from services.notification.webhooks.outage import EndpointDisabled
@@ -27,7 +28,7 @@ from streams.rules.terms import Programme
 
 Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged | BankDetailsChanged | ClaimDecided
 """The events that a partner may be told about."""
-Subject = Told | EndpointDisabled
+Subject = Told | EndpointDisabled | LinkWanted
 """What a mail can be about: those, and what comes from no topic."""
 
 
@@ -56,6 +57,7 @@ class Kind(StrEnum):
     CLAIM_REFUSED = "claim-refused"
     CLAIM_ASKED = "claim-asked"
     WEBHOOK_DISABLED = "webhook-disabled"
+    NEW_LINK = "new-link"
 
     @property
     def of_the_wave(self) -> bool:
@@ -74,6 +76,7 @@ _FRESH = {
     Kind.WEEKLY: timedelta(days=8),
     Kind.THRESHOLD_NEAR: timedelta(days=8),
     Kind.WEBHOOK_DISABLED: timedelta(days=30),
+    Kind.NEW_LINK: timedelta(days=1),
 }
 
 
@@ -145,6 +148,7 @@ _LETTERS: dict[Kind, tuple[type[Subject], Callable[[Any, Voice, Programme], Lett
     Kind.CLAIM_REFUSED: (ClaimDecided, claims.refused),
     Kind.CLAIM_ASKED: (ClaimDecided, claims.asked),
     Kind.WEBHOOK_DISABLED: (EndpointDisabled, outage.disabled),
+    Kind.NEW_LINK: (LinkWanted, new_link),
 }
 
 
@@ -193,7 +197,9 @@ def _link_note(voice: Voice, link: Link) -> str:
 def as_of(fact: Subject) -> datetime:
     """The instant whose facts a mail tells."""
     match fact:
-        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged() | ClaimDecided() | EndpointDisabled():
+        case TierChanged() | PayoutStatusChanged() | BankDetailsChanged() | ClaimDecided():
+            return fact.occurred_at
+        case EndpointDisabled() | LinkWanted():
             return fact.occurred_at
         case WeeklySummary():
             return fact.as_of

@@ -22,6 +22,7 @@ from services.kit.office.server import Counter, Office
 from services.kit.sealing import Sealer
 from services.notification import overview
 from services.notification.overview import Wanted
+from services.notification.renewals import Renewals
 from services.notification.tables import State
 from services.notification.webhooks import deliveries, endpoints
 from services.notification.webhooks.payloads import TYPES
@@ -39,6 +40,7 @@ class Means:
     engine: Engine
     sealer: Sealer
     gate: Gate
+    renewals: Renewals
 
     def now(self) -> datetime:
         """This instant. Webhooks and mails go by real time, whatever clock the programme runs on."""
@@ -81,6 +83,12 @@ class Numbers(Arguments):
     """Which mails, by number."""
 
     numbers: list[int]
+
+
+class Address(Arguments):
+    """Who wants a new link, as he entered it."""
+
+    address: str
 
 
 def list_endpoints(means: Means, actor: Actor, said: Whose) -> dict[str, Any]:
@@ -160,6 +168,11 @@ def resend(means: Means, _actor: Actor, said: Numbers) -> dict[str, Any]:
     return {"due": list(done.numbers), "refused": [refusal._asdict() for refusal in done.refused]}
 
 
+def send_link(means: Means, _actor: Actor, said: Address) -> None:
+    """Have a new link sent to whoever has this address. Whether anybody has it is not told."""
+    means.renewals.ask(said.address)
+
+
 OPERATIONS = (
     Operation("webhooks.list", Whose, list_endpoints, staff=Role.VIEWER, partner=Role.PARTNER),
     Operation("webhooks.log", Endpoint, log, staff=Role.VIEWER, partner=Role.PARTNER),
@@ -172,6 +185,7 @@ OPERATIONS = (
     Operation("mails.list", Mails, list_mails, staff=Role.VIEWER, partner=Role.PARTNER),
     Operation("mails.show", Numbers, show_mail, staff=Role.VIEWER),
     Operation("mails.resend", Numbers, resend, staff=Role.OPERATOR),
+    Operation("links.send", Address, send_link, staff=Role.VIEWER),
 )
 """All that it does, with the role that each needs."""
 

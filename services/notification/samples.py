@@ -22,6 +22,7 @@ from schemas.events import (
 )
 from services.notification.closings import Close
 from services.notification.messages import Addressee, Kind, Link, Message, Subject, as_of, compose, dump
+from services.notification.newlink import LinkWanted
 from services.notification.payments import BLOCKED, DETAILS_NEW
 from services.notification.webhooks.outage import EndpointDisabled
 from streams.rules.terms import Programme
@@ -208,4 +209,5 @@ SAMPLES = (
     Sample("webhook-disabled", Kind.WEBHOOK_DISABLED, _OUTAGE),
     Sample("webhook-disabled-silent", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=None)),
     Sample("webhook-disabled-gone", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=410, failing_since=None)),
+    Sample("new-link", Kind.NEW_LINK, LinkWanted("P-1001", _MONDAY + timedelta(hours=2))),
 )

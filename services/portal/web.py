@@ -42,6 +42,7 @@ from services.portal.routes import (
     partner,
     payments,
     programme,
+    renewal,
     security,
     signin,
     tokens,
@@ -58,6 +59,7 @@ ROWS: tuple[Row, ...] = (
     *signin.ROWS,
     *confirm.ROWS,
     *security.ROWS,
+    *renewal.ROWS,
     *looking.ROWS,
     *audit.ROWS,
     *desk.ROWS,  # before the claims, whose ids have the same place in an address

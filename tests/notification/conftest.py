@@ -16,10 +16,13 @@ from deploy.runtime.settings import Settings, load
 from schemas.events import Event
 from services.kit.consumer import Batch, Received
 from services.kit.database import open_engine
+from services.notification.addresses import Addresses
 from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.outbox import Outbox
 from services.notification.pace import Allowance, parse_quiet_hours
+from services.notification.reach import Reach
+from services.notification.renewals import Renewals
 from services.notification.sender import Sender, Server
 from services.notification.tables import MIGRATIONS, State, messages, metadata
 from tests.databases import drop, postgres_url, sqlite_url
@@ -35,6 +38,8 @@ class Desk:
         self.clock = RealClock()
         self.outgoing = outgoing
         self.handler = Handler(engine, self.clock, programme(), settings)
+        reach = Reach(self.clock, programme(), Addresses(settings))
+        self.renewals = Renewals(engine, self.clock, reach)
         self.server = Server()
         self.senders: list[Sender] = []
         self.sender = self.another_sender()

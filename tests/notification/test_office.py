@@ -34,7 +34,7 @@ class Counter:
         settings = replace(desk.settings, port_base=free_ports())
         address = f"http://127.0.0.1:{settings.port(Port.NOTIFICATION_OFFICE)}"
         self._client = Client(settings, "notification", address)
-        self.open = open_office(Means(settings, desk.engine, sealer_of(settings), gate_of(settings)))
+        self.open = open_office(Means(settings, desk.engine, sealer_of(settings), gate_of(settings), desk.renewals))
 
     def ask(self, actor: Actor, operation: str, **said: Any) -> Any:
         return self._client.ask(actor, operation, Any, **said)
@@ -126,3 +126,18 @@ def test_mails_are_seen_and_sent_again(desk: Desk, counter: Counter, mailbox: Ma
     mailbox.answers.clear()
     desk.send()
     assert desk.states() == ["sent", "sent"]
+
+
+def test_a_new_link_goes_to_whoever_has_the_address_and_nobody_hears_who(
+    desk: Desk, counter: Counter, mailbox: Mailbox
+) -> None:
+    assert counter.ask(VIEWER, "links.send", address="nobody@partner.example") is None
+    assert counter.ask(VIEWER, "links.send", address="") is None
+    desk.send()
+    assert mailbox.taken == []
+    assert counter.ask(VIEWER, "links.send", address=" P1@Partner.Example ") is None
+    assert counter.ask(VIEWER, "links.send", address="p1@partner.example") is None
+    desk.send()
+    (delivery,) = mailbox.to("p1@partner.example")
+    assert delivery.mail["Subject"] == "Your new link"
+    assert "/l/" in delivery.part("plain")
