@@ -225,19 +225,21 @@ def _read(said: Any, hint: Any, name: str | None, made: _Made) -> list[str]:
         case "string":
             taken = [f"{name} = data[at:end].decode()"] if name else []
             return [*_SIZE, "end = at + size", *taken, "at = end"]
+        case "int" | "long" | {"logicalType": "date" | "timestamp-millis"} if name is None:
+            return ["while data[at] > 127:", "    at += 1", "at += 1"]
         case "int" | "long":
             return [
                 "if (byte := data[at]) < 128:",
-                f"    {into} = byte >> 1 ^ -(byte & 1)",
+                f"    {name} = byte >> 1 ^ -(byte & 1)",
                 "    at += 1",
                 "else:",
-                f"    {into}, at = number_at(data, at)",
+                f"    {name}, at = number_at(data, at)",
             ]
         case "boolean":
             return [f"{into} = data[at] != 0", "at += 1"]
         case {"logicalType": "date" | "timestamp-millis" as logical}:
             made_of = "day(value)" if logical == "date" else "EPOCH + timedelta(0, 0, 0, value)"
-            return ["value, at = number_at(data, at)", *([f"{name} = {made_of}"] if name else [])]
+            return ["value, at = number_at(data, at)", f"{name} = {made_of}"]
         case {"type": "enum", "name": enum, "symbols": symbols}:
             made.names[f"{enum}_values"] = tuple(map(hint, symbols))
             return [*_SIZE, f"{into} = {enum}_values[size]"]

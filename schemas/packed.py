@@ -18,13 +18,8 @@ _IDS = 2
 """``partner_id`` and ``sale_id`` are the first fields of the schema."""
 
 
-class Weight(NamedTuple):
-    """What a line weighs in its tally, and where it comes from."""
-
-    status: LineStatus
-    quarter: str
-    units: int
-    source_offset: int
+WEIGHT = ("status", "quarter", "units", "source_offset")
+"""What a line weighs in its tally, and where it comes from."""
 
 
 class _Functions(NamedTuple):
@@ -43,9 +38,9 @@ def unpack(partner_id: str, sale_id: str, packed: bytes) -> SaleLine:
     return cast(SaleLine, _functions().unpack(packed, 0, partner_id, sale_id)[0])
 
 
-def weigh(packed: bytes) -> Weight:
-    """What is needed to add lines up, without the rest."""
-    return Weight._make(_functions().weigh(packed, 0)[0])
+def weigh(packed: bytes) -> tuple[LineStatus, str, int, int]:
+    """The fields of ``WEIGHT``, for lines to be added up without looking into the rest of them."""
+    return cast(tuple[LineStatus, str, int, int], _functions().weigh(packed, 0)[0])
 
 
 def publish(head: bytes, partner_id: str, sale_id: str, packed: bytes) -> bytes:
@@ -65,5 +60,5 @@ def _functions() -> _Functions:
     return _Functions(
         writer(schema, SaleLine, skip=_IDS),
         reader(schema, SaleLine, skip=_IDS),
-        reader(schema, SaleLine, skip=_IDS, only=Weight._fields),
+        reader(schema, SaleLine, skip=_IDS, only=WEIGHT),
     )

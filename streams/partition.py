@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, Message
 
 from deploy.runtime.errors import NotReady
 from schemas.codec import header, headers_for
-from schemas.events import Event, Position, QuarterClosed, SaleReported, SaleReturned, TierChanged, WeeklySummary
+from schemas.events import Event, Position, QuarterClosed, TierChanged, WeeklySummary
 from schemas.packed import publish
 from schemas.topics import (
     DEAD_LETTERS,
@@ -187,7 +187,7 @@ class Partition:
             if record.timestamp != timestamp:  # the broker stamps what came in together alike
                 timestamp, recorded_at = record.timestamp, self._recorded_at(record)
             found = read_sale(record, codec, self.number, partitions)
-            if isinstance(found, SaleReported | SaleReturned):
+            if isinstance(found, Event):
                 draft.sale(found, recorded_at, record.offset)
             else:
                 others.append(self._not_ours(record, found, draft))
@@ -262,7 +262,7 @@ class Partition:
     def _write_state(self, draft: Draft) -> None:
         produce, codec, prefix = self._producer.produce, self._around.codec, self._around.settings.topic_prefix
         name, head = SALE_LINES.full_name(prefix), codec.head(SALE_LINES)
-        for partner_id, own in draft.lines.items():
+        for partner_id, own in draft.lines:
             for sale_id, packed in own.items():
                 key = line_key(partner_id, sale_id).encode()
                 produce(name, value=publish(head, partner_id, sale_id, packed), key=key, partition=self.number)

@@ -111,6 +111,8 @@ class _Reader:
         self._prefix, self._partition = around.settings.topic_prefix, partition
         # A short wait at the broker: each empty partition would otherwise cost the whole of it.
         self._consumer = around.clients.reader(fetch_wait_max_ms=10, auto_offset_reset="earliest")
+        # A partition whose leader is not known yet waits up to a second for the client to look again.
+        self._consumer.list_topics(timeout=10)
 
     def read(self, topic: Topic, end: int) -> Iterator[Message]:
         if end <= 0:

@@ -29,7 +29,7 @@ from schemas.values import Quarter
 from streams.rules import calendar, lines, tallies
 from streams.rules.calendar import Moment, MomentKind
 from streams.rules.tallies import Running
-from streams.rules.terms import Programme
+from streams.rules.terms import Programme, Terms
 
 
 class Faults(NamedTuple):
@@ -96,7 +96,7 @@ class State:
         """Take over what a committed draft changed."""
         for partner_id, partner in draft.partners.items():
             self.keep_partner(partner_id, partner)
-        for partner_id, own in draft.lines.items():
+        for partner_id, own in draft.lines:
             self._lines.setdefault(partner_id, {}).update(own)
         for tally in draft.tallies.values():
             self.keep_tally(tally)
@@ -108,14 +108,13 @@ class State:
             units: dict[str, int] = {}
             number: dict[tuple[str, LineStatus], int] = {}
             for packed in self.packed_lines(partner_id).values():
-                line = weigh(packed)
-                units[line.quarter] = units.get(line.quarter, 0) + line.units
-                kind = line.quarter, line.status
-                number[kind] = number.get(kind, 0) + 1
-                beyond += line.source_offset > position
+                status, quarter, counted, offset = weigh(packed)
+                units[quarter] = units.get(quarter, 0) + counted
+                number[quarter, status] = number.get((quarter, status), 0) + 1
+                beyond += offset > position
             for quarter, tally in self._tallies.get(partner_id, {}).items():
                 said = (tally.units, tally.counted, tally.pending, tally.rejected, tally.returned)
-                found = (units.get(quarter, 0), *(number.get((quarter, status), 0) for status in tallies.COUNTERS))
+                found = (units.get(quarter, 0), *(number.get((quarter, status), 0) for status in tallies.COUNTED))
                 if said != found:
                     differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
         return Faults(differences, beyond)
@@ -131,6 +130,29 @@ class State:
         return sorted(found)
 
 
+class _Account:
+    """A partner within a draft: what is committed of him, and what the draft changes."""
+
+    __slots__ = ("_known", "changed", "partner", "partner_id", "running")
+
+    def __init__(self, partner_id: str, partner: Partner | None, known: Mapping[str, bytes]) -> None:
+        self.partner_id = partner_id
+        self.partner = partner
+        self._known = known
+        self.changed: dict[str, bytes] = {}
+        """Changed lines, packed, by sale id."""
+        self.running: dict[str, Running] = {}
+        """The tallies that they change, by quarter."""
+
+    def line(self, sale_id: str) -> SaleLine | None:
+        packed = self.changed.get(sale_id) or self._known.get(sale_id)
+        return None if packed is None else unpack(self.partner_id, sale_id, packed)
+
+    def lines(self) -> list[SaleLine]:
+        found = {**self._known, **self.changed}
+        return [unpack(self.partner_id, sale_id, packed) for sale_id, packed in found.items()]
+
+
 class Draft:
     """Changes over a state, not yet committed."""
 
@@ -139,15 +161,19 @@ class Draft:
         self._programme = programme
         self._calendar_at = calendar_at
         self.partners: dict[str, Partner | None] = {}
-        self.lines: dict[str, dict[str, bytes]] = {}
-        """Changed lines, packed, by partner and sale id."""
+        self._accounts: dict[str, _Account] = {}
         self._tallies: dict[tuple[str, str], Tally] = {}
-        self._running: dict[tuple[str, str], Running] = {}
+        self._terms_of: dict[str, Terms] = {}
         self.events: list[Event] = []
         self.results: Counter[tuple[str, str]] = Counter()
         """How records ended: (result, reason) -> number."""
         self.units_counted: Counter[tuple[str, int]] = Counter()
         """Units that entered a tally: (country, tier reached) -> number."""
+
+    @property
+    def lines(self) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """Each partner with changed lines, and these, packed, by sale id."""
+        return ((partner_id, own.changed) for partner_id, own in self._accounts.items() if own.changed)
 
     @property
     def tallies(self) -> dict[tuple[str, str], Tally]:
@@ -159,10 +185,10 @@ class Draft:
 
     def sale(self, event: SaleReported | SaleReturned, recorded_at: datetime, offset: int) -> None:
         """Apply one record of ``sales``."""
-        before = self._line(event.partner_id, event.sale_id)
-        partner = self._partner(event.partner_id)
+        account = self._accounts.get(event.partner_id) or self._open(event.partner_id)
+        before = account.line(event.sale_id)
         if before is None and isinstance(event, SaleReported):
-            after = lines.first_report(event, recorded_at, offset, partner, self._programme)
+            after = lines.first_report(event, recorded_at, offset, account.partner, self._programme)
         else:
             if isinstance(event, SaleReported):
                 facts = lines.with_sale(before, event, recorded_at, offset)
@@ -171,8 +197,8 @@ class Draft:
             if facts is before:
                 self.results["duplicate", ""] += 1
                 return
-            after = lines.judged(facts, partner, self._programme)
-        self._put_line(before, after, partner, recorded_at)
+            after = lines.judged(facts, account.partner, self._programme)
+        self._put_line(account, before, after, recorded_at)
         self.results[after.status, after.reason or ""] += 1
 
     def partner(self, partner_id: str, partner: Partner | None, recorded_at: datetime) -> None:
@@ -181,12 +207,14 @@ class Draft:
         Being forgotten changes no verdict that was given: what he earned while registered stays his.
         """
         self.partners[partner_id] = partner
+        account = self._accounts.get(partner_id) or self._open(partner_id)
+        account.partner = partner
         if partner is None:
             return
-        for line in self._lines_of(partner_id):
+        for line in account.lines():
             after = lines.judged(line, partner, self._programme)
             if after != line:
-                self._put_line(line, after, partner, recorded_at)
+                self._put_line(account, line, after, recorded_at)
         for tally in self._state.tallies_of(partner_id):
             if tally.phase is Phase.FINAL and tally.rebate_minor != tally.payable_minor:
                 # He was not known when the quarter was closed: ``settle`` makes up for it.
@@ -231,37 +259,37 @@ class Draft:
 
     # --- below ---------------------------------------------------------------------------------------------------
 
+    def _open(self, partner_id: str) -> _Account:
+        partner = self._state.partners.get(partner_id)
+        account = self._accounts[partner_id] = _Account(partner_id, partner, self._state.packed_lines(partner_id))
+        return account
+
     def _finish(self) -> None:
         """Make the running tallies results."""
-        for key, running in self._running.items():
-            self._tallies[key] = running.result()
-        self._running.clear()
+        for account in self._accounts.values():
+            for quarter, running in account.running.items():
+                self._tallies[account.partner_id, quarter] = running.result()
+            account.running = {}
 
     def _close(self, tally: Tally, kind: CloseKind, at: datetime) -> None:
         tally, event = calendar.closed(tally, kind, at)
         self.tallies[tally.partner_id, tally.quarter] = tally
         self.events.append(event)
 
-    def _put_line(self, before: SaleLine | None, after: SaleLine, partner: Partner | None, at: datetime) -> None:
+    def _put_line(self, account: _Account, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
         """Store a line and move its weight from the tally it was in to the one it belongs to."""
-        partner_id = after.partner_id
-        own = self.lines.get(partner_id)
-        if own is None:
-            own = self.lines[partner_id] = {}
-        own[after.sale_id] = pack(after)
+        account.changed[after.sale_id] = pack(after)
         if before is None or before.quarter == after.quarter:
             quarters = [after.quarter]
         else:
             quarters = sorted({before.quarter, after.quarter})
         for quarter in quarters:
             if quarter:
-                self._weigh(quarter, before, after, partner, at)
+                self._weigh(account, quarter, before, after, at)
 
-    def _weigh(
-        self, quarter: str, before: SaleLine | None, after: SaleLine, partner: Partner | None, at: datetime
-    ) -> None:
+    def _weigh(self, account: _Account, quarter: str, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
         """Let a changed line change a quarter's tally."""
-        running = self._running.get((after.partner_id, quarter)) or self._run(after.partner_id, quarter)
+        running = account.running.get(quarter) or self._run(account, quarter)
         units = running.units
         if before is not None and before.quarter == quarter:
             running.exclude(before)
@@ -271,21 +299,21 @@ class Draft:
         if change is not None:
             self.events.append(change)
         if running.units > units:
-            self.units_counted[partner.country if partner else "", running.tier.units] += running.units - units
+            country = account.partner.country if account.partner else ""
+            self.units_counted[country, running.tier.units] += running.units - units
 
-    def _run(self, partner_id: str, name: str) -> Running:
-        quarter = Quarter.parse(name)
-        running = Running(self._tally(partner_id, quarter), self._programme.terms_for(quarter))
-        self._running[partner_id, name] = running
+    def _run(self, account: _Account, name: str) -> Running:
+        tally = self._tallies.get((account.partner_id, name)) or self._state.tally(account.partner_id, name)
+        if tally is None:
+            tally = self._new_tally(account.partner_id, Quarter.parse(name))
+        running = account.running[name] = Running(tally, self._terms(name))
         return running
 
-    def _line(self, partner_id: str, sale_id: str) -> SaleLine | None:
-        drafted = self.lines.get(partner_id, _NOTHING).get(sale_id)
-        return self._state.line(partner_id, sale_id) if drafted is None else unpack(partner_id, sale_id, drafted)
-
-    def _lines_of(self, partner_id: str) -> list[SaleLine]:
-        found = {**self._state.packed_lines(partner_id), **self.lines.get(partner_id, _NOTHING)}
-        return [unpack(partner_id, sale_id, packed) for sale_id, packed in found.items()]
+    def _terms(self, name: str) -> Terms:
+        terms = self._terms_of.get(name)
+        if terms is None:
+            terms = self._terms_of[name] = self._programme.terms_for(Quarter.parse(name))
+        return terms
 
     def _partner(self, partner_id: str) -> Partner | None:
         if partner_id in self.partners:
@@ -295,8 +323,9 @@ class Draft:
     def _tally(self, partner_id: str, quarter: Quarter) -> Tally:
         name = str(quarter)
         found = self._tallies.get((partner_id, name)) or self._state.tally(partner_id, name)
-        if found is not None:
-            return found
+        return found or self._new_tally(partner_id, quarter)
+
+    def _new_tally(self, partner_id: str, quarter: Quarter) -> Tally:
         phase = calendar.phase_at(self._programme, quarter, self._calendar_at)
         return tallies.new_tally(self._programme, partner_id, quarter, phase)
 

@@ -136,15 +136,9 @@ def _verdict(
 ) -> tuple[LineStatus, str | None]:
     if said.quantity < 1:
         return LineStatus.REJECTED, Reason.QUANTITY_BELOW_ONE
-    if not dates.covered:
-        return LineStatus.REJECTED, Reason.BEFORE_PROGRAMME
-    if sold_on > _latest_day(recorded_at):
-        return LineStatus.REJECTED, Reason.SOLD_IN_FUTURE
-    if recorded_at >= dates.horizon_at:
-        return LineStatus.REJECTED, Reason.OLDER_THAN_HORIZON
-    product = programme.product(said.product_id)
-    if product is None or not product.on_list(sold_on):
-        return LineStatus.REJECTED, Reason.PRODUCT_NOT_IN_PROGRAMME
+    refused = _refused(programme, said.product_id, sold_on, recorded_at)
+    if refused is not None:
+        return LineStatus.REJECTED, refused
     if partner is None:
         return LineStatus.PENDING, Reason.PARTNER_NOT_REGISTERED
     if partner.country not in dates.terms.countries:
@@ -172,6 +166,22 @@ def _judged_returns(line: SaleLine, dates: QuarterDates) -> tuple[tuple[LineRetu
             left -= min(left, back.quantity)
         returns.append(back if back.reason == reason else replace(back, reason=reason))
     return tuple(returns), line.quantity - left
+
+
+@lru_cache(maxsize=4096)
+def _refused(programme: Programme, product_id: str, sold_on: date, recorded_at: datetime) -> Reason | None:
+    """Why nobody's sale of this product and day would count, if so. Remembered, since sales come in heaps."""
+    dates = _dates_on(programme, sold_on)
+    if not dates.covered:
+        return Reason.BEFORE_PROGRAMME
+    if sold_on > _latest_day(recorded_at):
+        return Reason.SOLD_IN_FUTURE
+    if recorded_at >= dates.horizon_at:
+        return Reason.OLDER_THAN_HORIZON
+    product = programme.product(product_id)
+    if product is None or not product.on_list(sold_on):
+        return Reason.PRODUCT_NOT_IN_PROGRAMME
+    return None
 
 
 @lru_cache(maxsize=4096)

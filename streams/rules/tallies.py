@@ -11,12 +11,8 @@ from schemas.events import LineStatus, Phase, SaleLine, Tally, TierChanged
 from schemas.values import Quarter
 from streams.rules.terms import Programme, Terms
 
-COUNTERS = {
-    LineStatus.COUNTED: "counted",
-    LineStatus.PENDING: "pending",
-    LineStatus.REJECTED: "rejected",
-    LineStatus.RETURNED: "returned",
-}
+COUNTED = (LineStatus.COUNTED, LineStatus.PENDING, LineStatus.REJECTED, LineStatus.RETURNED)
+"""The statuses of which a tally counts the lines, in the order of its fields."""
 
 
 def new_tally(programme: Programme, partner_id: str, quarter: Quarter, phase: Phase) -> Tally:
@@ -46,7 +42,12 @@ class Running:
         self.units = self._told_units = tally.units
         self.sequence = tally.tier_sequence
         self.as_of = tally.as_of
-        self._counts = {status: getattr(tally, counter) for status, counter in COUNTERS.items()}
+        self._counts = {
+            LineStatus.COUNTED: tally.counted,
+            LineStatus.PENDING: tally.pending,
+            LineStatus.REJECTED: tally.rejected,
+            LineStatus.RETURNED: tally.returned,
+        }
         self._reach()
 
     def include(self, line: SaleLine) -> None:
@@ -92,7 +93,7 @@ class Running:
 
     def result(self) -> Tally:
         """The tally with all that happened to it."""
-        counters = {counter: self._counts[status] for status, counter in COUNTERS.items()}
+        counted, pending, rejected, returned = self._counts.values()
         return replace(
             self.tally,
             units=self.units,
@@ -101,12 +102,17 @@ class Running:
             rebate_minor=self.terms.rebate_minor(self.units),
             tier_sequence=self.sequence,
             as_of=self.as_of,
-            **counters,
+            counted=counted,
+            pending=pending,
+            rejected=rejected,
+            returned=returned,
         )
 
     def _reach(self) -> None:
         """Note the tier reached, and between which units it is not left."""
         self.tier = self.terms.tier_for(self.units)
-        above = next((tier.units for tier in self.terms.tiers if tier.units > self.units), None)
-        self._from = self.tier.units
-        self._below = math.inf if above is None else above
+        self._from, self._below = self.tier.units, math.inf
+        for tier in self.terms.tiers:
+            if tier.units > self.units:
+                self._below = tier.units
+                break

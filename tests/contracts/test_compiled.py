@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemas.codec import Codec, Undecodable, schema_of, schema_text
 from schemas.compiled import reader, sources, writer
 from schemas.events import Event, SaleLine, SaleReported
-from schemas.packed import Weight, cut, pack, publish, unpack, weigh
+from schemas.packed import cut, pack, publish, unpack, weigh
 from schemas.topics import SALE_LINES, SALES, Topic
 from tests.contracts.golden import SAMPLES
 from tests.contracts.registry import PublishedSchemas
@@ -134,7 +134,7 @@ def test_a_packed_line_says_all_that_the_published_one_says(line: SaleLine) -> N
     assert published == CODEC.encode(SALE_LINES, line)
     assert cut(head, line.partner_id, line.sale_id, published) == packed
     assert unpack(line.partner_id, line.sale_id, packed) == line
-    assert weigh(packed) == Weight(line.status, line.quarter, line.units, line.source_offset)
+    assert weigh(packed) == (line.status, line.quarter, line.units, line.source_offset)
 
 
 def test_a_line_of_another_schema_or_key_is_not_cut() -> None:

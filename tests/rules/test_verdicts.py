@@ -77,7 +77,7 @@ def test_the_same_report_again_changes_nothing() -> None:
     before = line(bench)
     draft = bench.draft()
     draft.sale(a_sale(units=3, minute=9), NOON, 99)
-    assert not draft.lines
+    assert not list(draft.lines)
     assert draft.results["duplicate", ""] == 1
     assert line(bench) == before
 
