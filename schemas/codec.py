@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import fastavro
 import msgspec
@@ -145,13 +145,14 @@ class Codec:
         read = form.readers.get(data[: form.head_size])
         if read is None:
             return self._decode_other(topic, form, data)
+        event: Event
         try:
             event, end = read(data, form.head_size)
         except Exception as error:  # bytes from outside cause nearly any exception
             raise _unfit(form.schema_id, error) from error
         if end != len(data):
             raise Undecodable("bad-avro", f"the length is not what schema {form.schema_id} says")
-        return cast(Event, event)
+        return event
 
     def _decode_other(self, topic: Topic, form: _Form, data: bytes) -> Event:
         """The event in bytes that do not begin as ours: another schema's, or none at all."""

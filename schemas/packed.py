@@ -8,7 +8,7 @@ million packed ones do, and a restart need not look into each.
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from schemas.codec import schema_of
 from schemas.compiled import Reader, Writer, reader, text, writer
@@ -35,12 +35,14 @@ def pack(line: SaleLine) -> bytes:
 
 def unpack(partner_id: str, sale_id: str, packed: bytes) -> SaleLine:
     """The line again."""
-    return cast(SaleLine, _functions().unpack(packed, 0, partner_id, sale_id)[0])
+    line: SaleLine = _functions().unpack(packed, 0, partner_id, sale_id)[0]
+    return line
 
 
 def weigh(packed: bytes) -> tuple[LineStatus, str, int, int]:
     """The fields of ``WEIGHT``, for lines to be added up without looking into the rest of them."""
-    return cast(tuple[LineStatus, str, int, int], _functions().weigh(packed, 0)[0])
+    found: tuple[LineStatus, str, int, int] = _functions().weigh(packed, 0)[0]
+    return found
 
 
 def publish(head: bytes, partner_id: str, sale_id: str, packed: bytes) -> bytes:

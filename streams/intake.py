@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from schemas.codec import Codec, Undecodable
 from schemas.events import Partner, SaleReported, SaleReturned
 from schemas.topics import PARTNERS, SALES
-from schemas.values import PARTNER_ID, SALE_ID_LENGTH_MAX, partition_of
+from schemas.values import PARTNER_ID, QUANTITY_MAX, SALE_ID_LENGTH_MAX, partition_of
 
 
 class Stray(NamedTuple):
@@ -33,7 +33,7 @@ def read_sale(
     if record.value is None:
         return DeadLetter("no-value", "a tombstone says nothing about a sale")
     try:
-        event = cast(SaleReported | SaleReturned, codec.decode(SALES, record.value))
+        event = cast("SaleReported | SaleReturned", codec.decode(SALES, record.value))
     except Undecodable as error:
         return DeadLetter(error.reason, str(error))
     home = _home(event.partner_id, partitions)
@@ -41,6 +41,8 @@ def read_sale(
         return DeadLetter("bad-partner-id", "partner_id may hold letters, digits, dot, dash and underscore, 64 at most")
     if not _is_id(event.sale_id) or (isinstance(event, SaleReturned) and not _is_id(event.return_id)):
         return DeadLetter("bad-id", f"an id must be printable and 1 to {SALE_ID_LENGTH_MAX} characters long")
+    if not -QUANTITY_MAX <= event.quantity <= QUANTITY_MAX:
+        return DeadLetter("bad-quantity", "a quantity must fit into 32 bits")
     return event if home == partition else Stray(event.partner_id)
 
 

@@ -6,7 +6,7 @@ Called after the partition's transactions were taken over: from then on nobody e
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -61,8 +61,7 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
         for message in reader.read(POSITIONS, ends[POSITIONS.name]):
             position = cast(Position, codec.decode(POSITIONS, _value(message)))
             restored.positions[position.source] = position
-        for message in reader.read(SALE_LINES, ends[SALE_LINES.name]):
-            _keep_line(restored.state, codec, message)
+        _keep_lines(restored.state, codec, reader.read(SALE_LINES, ends[SALE_LINES.name]))
         for message in reader.read(TALLIES, ends[TALLIES.name]):
             restored.state.keep_tally(cast(Tally, codec.decode(TALLIES, _value(message))))
         known = restored.positions.get(PARTNERS.name)
@@ -76,13 +75,15 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
     return restored, logs
 
 
-def _keep_line(state: State, codec: Codec, message: Message) -> None:
-    value = _value(message)
-    partner_id, _, sale_id = message.key().decode().partition("/")
-    packed = cut(codec.head(SALE_LINES), partner_id, sale_id, value)
-    if packed is None:  # written with an earlier schema
-        packed = pack(cast(SaleLine, codec.decode(SALE_LINES, value)))
-    state.keep_line(partner_id, sale_id, packed)
+def _keep_lines(state: State, codec: Codec, messages: Iterable[Message]) -> None:
+    head = codec.head(SALE_LINES)
+    for message in messages:
+        value = _value(message)
+        partner_id, _, sale_id = message.key().decode().partition("/")
+        packed = cut(head, partner_id, sale_id, value)
+        if packed is None:  # written with an earlier schema
+            packed = pack(cast(SaleLine, codec.decode(SALE_LINES, value)))
+        state.keep_line(partner_id, sale_id, packed)
 
 
 def _note_partner(state: State, codec: Codec, message: Message) -> None:
@@ -101,7 +102,8 @@ def _value(message: Message) -> bytes:
     value = message.value()
     if value is None:
         raise StaffelError(f"{message.topic()} holds a tombstone that the stream did not write", _REBUILD)
-    return bytes(value)
+    found: bytes = value
+    return found
 
 
 class _Reader:

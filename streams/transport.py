@@ -17,6 +17,8 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+_FETCH_WAIT_MILLISECONDS = 50
+
 
 class Slice(NamedTuple):
     """Records of one partition that were fetched together, and the fetch positions before and after them.
@@ -68,6 +70,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust asks for committed records only in its own exactly-once mode; without this, aborted sales would count.
         consumer._isolation_level = "read_committed"
         consumer._auto_offset_reset = "none"
+        # A fetch asks for the partitions that have nothing waiting here when it is sent; the others wait until it ends.
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MILLISECONDS
         return consumer
 
     async def _fetch_records(

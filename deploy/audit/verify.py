@@ -22,7 +22,7 @@ from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry, RegistryAway, Undecodable
 from schemas.events import Event, Partner, Phase, Position, QuarterClosed, SaleReported, SaleReturned, Tally
 from schemas.topics import PARTNERS, POSITIONS, QUARTER_CLOSES, SALES, TALLIES, Topic
-from schemas.values import PARTNER_ID, SALE_ID_LENGTH_MAX, partition_of
+from schemas.values import PARTNER_ID, QUANTITY_MAX, SALE_ID_LENGTH_MAX, partition_of
 from services.intake.log import records
 
 _STEP = 50_000
@@ -151,6 +151,7 @@ def _belongs(event: Event | None, partition: int, partitions: int) -> bool:
         return False
     ids = [event.sale_id] + ([event.return_id] if isinstance(event, SaleReturned) else [])
     sound = all(0 < len(text) <= SALE_ID_LENGTH_MAX and text.isprintable() for text in ids)
+    sound = sound and abs(event.quantity) <= QUANTITY_MAX
     return sound and partition_of(event.partner_id.encode(), partitions) == partition
 
 

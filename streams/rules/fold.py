@@ -105,16 +105,20 @@ class State:
         """Hold the state against itself, and against the position of the sales that it was made from."""
         differences, beyond = [], 0
         for partner_id in self._lines.keys() | self._tallies.keys():
-            units: dict[str, int] = {}
-            number: dict[tuple[str, LineStatus], int] = {}
+            alike: dict[tuple[LineStatus, str, int], int] = {}
             for packed in self.packed_lines(partner_id).values():
-                status, quarter, counted, offset = weigh(packed)
-                units[quarter] = units.get(quarter, 0) + counted
-                number[quarter, status] = number.get((quarter, status), 0) + 1
+                status, quarter, units, offset = weigh(packed)
+                kind = status, quarter, units
+                alike[kind] = alike.get(kind, 0) + 1
                 beyond += offset > position
             for quarter, tally in self._tallies.get(partner_id, {}).items():
+                units, number = 0, Counter[LineStatus]()
+                for (status, lies_in, of_each), lines_alike in alike.items():
+                    if lies_in == quarter:
+                        units += of_each * lines_alike
+                        number[status] += lines_alike
                 said = (tally.units, tally.counted, tally.pending, tally.rejected, tally.returned)
-                found = (units.get(quarter, 0), *(number.get((quarter, status), 0) for status in tallies.COUNTED))
+                found = (units, *(number[status] for status in tallies.COUNTED))
                 if said != found:
                     differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
         return Faults(differences, beyond)

@@ -57,11 +57,12 @@ def test_a_poison_record_goes_to_the_dead_letters_untouched_and_the_next_is_coun
     for value in poison:
         wire.raw(SALES, b"P1", value)
     wire.raw(SALES, b"../etc", wire.codec.encode(SALES, a_sale("X", "../etc")))
+    wire.raw(SALES, b"../huge", wire.codec.encode(SALES, a_sale("H", "P1", 2**62)))
     wire.send(a_sale("A", "P1", 1))
     wire.flush()
     with working(settings) as worker:
         until(lambda: wire.units() == {"P1": 1}, what="the good sale behind the bad ones")
-        letters = until(lambda: len(found := wire.messages(DEAD_LETTERS)) == len(poison) + 1 and found)
+        letters = until(lambda: len(found := wire.messages(DEAD_LETTERS)) == len(poison) + 2 and found)
         assert sorted(m.value() or b"" for m in letters if m.key() == b"P1") == sorted(v or b"" for v in poison)
         headers = [dict(m.headers()) for m in letters]
         assert {h["dlq.topic"] for h in headers} == {SALES.full_name(settings.topic_prefix).encode()}
@@ -71,6 +72,7 @@ def test_a_poison_record_goes_to_the_dead_letters_untouched_and_the_next_is_coun
             b"bad-avro",
             b"no-value",
             b"bad-partner-id",
+            b"bad-quantity",
         }
         assert worker.metric("rebate_unaccounted_records") == 0
 
