@@ -134,7 +134,7 @@ class State:
         return sorted(found)
 
 
-class _Account:
+class Account:
     """A partner within a draft: what is committed of him, and what the draft changes."""
 
     __slots__ = ("_known", "changed", "partner", "partner_id", "running")
@@ -165,7 +165,7 @@ class Draft:
         self._programme = programme
         self._calendar_at = calendar_at
         self.partners: dict[str, Partner | None] = {}
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, Account] = {}
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._terms_of: dict[str, Terms] = {}
         self.events: list[Event] = []
@@ -263,9 +263,9 @@ class Draft:
 
     # --- below ---------------------------------------------------------------------------------------------------
 
-    def _open(self, partner_id: str) -> _Account:
+    def _open(self, partner_id: str) -> Account:
         partner = self._state.partners.get(partner_id)
-        account = self._accounts[partner_id] = _Account(partner_id, partner, self._state.packed_lines(partner_id))
+        account = self._accounts[partner_id] = Account(partner_id, partner, self._state.packed_lines(partner_id))
         return account
 
     def _finish(self) -> None:
@@ -280,7 +280,7 @@ class Draft:
         self.tallies[tally.partner_id, tally.quarter] = tally
         self.events.append(event)
 
-    def _put_line(self, account: _Account, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
+    def _put_line(self, account: Account, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
         """Store a line and move its weight from the tally it was in to the one it belongs to."""
         account.changed[after.sale_id] = pack(after)
         if before is None or before.quarter == after.quarter:
@@ -291,7 +291,7 @@ class Draft:
             if quarter:
                 self._weigh(account, quarter, before, after, at)
 
-    def _weigh(self, account: _Account, quarter: str, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
+    def _weigh(self, account: Account, quarter: str, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
         """Let a changed line change a quarter's tally."""
         running = account.running.get(quarter) or self._run(account, quarter)
         units = running.units
@@ -306,7 +306,7 @@ class Draft:
             country = account.partner.country if account.partner else ""
             self.units_counted[country, running.tier.units] += running.units - units
 
-    def _run(self, account: _Account, name: str) -> Running:
+    def _run(self, account: Account, name: str) -> Running:
         tally = self._tallies.get((account.partner_id, name)) or self._state.tally(account.partner_id, name)
         if tally is None:
             tally = self._new_tally(account.partner_id, Quarter.parse(name))

@@ -198,6 +198,9 @@ class Reader:
         self._told.clear()
         self._consumed.clear()
 
+    def list_topics(self, timeout: float = -1) -> None:
+        self._pause("list_topics")
+
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
         self._pause("consume")
         found: list[Any] = []

@@ -16,7 +16,7 @@ from streams.held import HeldPartition
 from streams.owned import Owned
 from streams.partition import Partition
 from streams.restore import SOURCES
-from streams.rules.fold import Draft
+from streams.rules.fold import Account, Draft
 from tests.simulation import worker
 from tests.simulation.worker import Worker
 
@@ -77,7 +77,7 @@ def a_producer_that_saw_an_error_is_used_on(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_sale_reported_again_counts_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Draft, "_line", lambda *_: None)
+    patch.setattr(Account, "line", lambda *_: None)
 
 
 def a_record_in_the_wrong_partition_is_counted_there(patch: pytest.MonkeyPatch) -> None:
