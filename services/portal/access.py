@@ -23,6 +23,7 @@ from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
 from services.kit.statements import Shelf
 from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
+from services.portal.breakdown import Breakdowns
 from services.portal.claims.proofs import Proofs
 from services.portal.identity.client import client_address, read_proxies
 from services.portal.identity.codes import Codes
@@ -81,6 +82,7 @@ class Portal:
     codes: Codes
     passkeys: Passkeys
     offices: Offices
+    breakdowns: Breakdowns
 
     @property
     def proofs(self) -> Proofs:

@@ -124,6 +124,35 @@ def quarter_chart(
     )
 
 
+class Column(NamedTuple):
+    """One column of a chart, standing on its base."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+COLUMNS = (700, 120)
+_COLUMN_MAX = 72.0
+
+
+def columns(amounts: Sequence[int]) -> list[Column]:
+    """A column for each amount, the greatest as high as the chart."""
+    width, height = COLUMNS
+    most = max(amounts, default=0) or 1
+    step = min(width / max(1, len(amounts)), _COLUMN_MAX)
+    return [
+        Column(
+            _round(n * step),
+            _round(height - height * amount / most),
+            _round(step * 0.8),
+            _round(height * amount / most),
+        )
+        for n, amount in enumerate(amounts)
+    ]
+
+
 def shares(amounts: Sequence[int], width: float = 100.0) -> list[tuple[float, float]]:
     """Start and width of each amount on a bar."""
     total = sum(amounts) or 1

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import IO, Any
 
 import xlsxwriter
+from babel.numbers import get_currency_precision
 from starlette.responses import StreamingResponse
 
 from services.kit.spreadsheet import plain
@@ -39,6 +40,11 @@ def xlsx_response(name: str, header: Sequence[str], rows: Rows) -> StreamingResp
     """The same as a workbook ``name.xlsx``, with real numbers and dates. Blocks until all rows are read, and needs no
     more memory for many rows than for few: call it from a thread."""
     return StreamingResponse(_pieces(_workbook(header, rows)), headers=_saved_as(f"{name}.xlsx"), media_type=_XLSX)
+
+
+def major(minor: int, currency: str) -> Decimal:
+    """An amount of minor units as a cell."""
+    return Decimal(minor).scaleb(-get_currency_precision(currency))
 
 
 def _saved_as(file_name: str) -> dict[str, str]:

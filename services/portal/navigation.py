@@ -21,6 +21,8 @@ def ways(visitor: Visitor, voice: Voice) -> list[Way]:
         return _staff(visitor, voice)
     found = [
         Way("/", voice.say("Standing")),
+        Way("/sales", voice.say("Sales")),
+        Way("/quarters", voice.say("Quarters")),
         Way("/claims", voice.say("Missing sales")),
         Way("/tokens", voice.say("Your systems")),
         Way("/security", voice.say("Security")),
@@ -37,6 +39,7 @@ def home(visitor: Visitor) -> str:
 def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
     found = [
         (Role.VIEWER, Way("/programme", voice.say("Programme"))),
+        (Role.VIEWER, Way("/partners", voice.say("Partners"))),
         (Role.VIEWER, Way("/audit", voice.say("Record"))),
         (Role.VIEWER, Way("/claims/desk", voice.say("Claims"))),
         (Role.VIEWER, Way("/conflicts", voice.say("Conflicts"))),

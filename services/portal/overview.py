@@ -44,6 +44,22 @@ class Overview:
         query = select(*verdict, func.count().label("sales")).where(sale_lines.c.quarter == str(self._quarter))
         return self._connection.execute(query.group_by(*verdict).order_by(literal_column("sales").desc())).all()
 
+    def units_by_product_day_and_tier(self) -> Sequence[Row[Any]]:
+        """Counted units of each product on each day, by the tier that the partner has reached. Looks at every sale."""
+        standing = and_(
+            tallies.c.partner_id == sale_lines.c.partner_id,
+            tallies.c.programme_id == self._programme_id,
+            tallies.c.quarter == str(self._quarter),
+        )
+        cell = (sale_lines.c.product_id, sale_lines.c.listed_on, tallies.c.tier)
+        query: Select[Any] = (
+            select(*cell, func.sum(sale_lines.c.units).label("units"))
+            .join_from(sale_lines, tallies, standing)
+            .where(sale_lines.c.quarter == str(self._quarter), sale_lines.c.units != 0)
+            .group_by(*cell)
+        )
+        return self._connection.execute(query).all()
+
     def latest_tier_changes(self) -> Sequence[Row[Any]]:
         """The latest tier changes of the quarter, newest first, with the partner's name where he has one."""
         query = (
@@ -123,6 +139,7 @@ class Overview:
                 func.count(tallies.c.partner_id).filter(units > 0).label("selling"),
                 func.coalesce(func.sum(tallies.c.units), 0).label("units"),
                 func.coalesce(func.sum(tallies.c.rebate_minor), 0).label("rebate_minor"),
+                func.coalesce(func.sum(tallies.c.payable_minor), 0).label("payable_minor"),
             )
             .join_from(partners, tallies, standing, isouter=True)
             .where(or_(taking_part, units > 0))  # who registered later sold all the same, and is owed for it

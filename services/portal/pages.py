@@ -22,8 +22,8 @@ from services.portal.views import PartnerPage, anchor
 from services.portal.voice import Voice
 
 STATIC = Path(__file__).parent / "static"
-_PARTNER = ("notes", "standing", "chart", "sales", "settlement")
-_PROGRAMME = ("totals", "tiers", "countries", "changes", "verdicts", "money", "conflicts")
+_PARTNER = ("notes", "standing", "chart", "latest", "settlement")
+_PROGRAMME = ("totals", "tiers", "weeks", "near", "countries", "products", "changes", "verdicts", "money", "conflicts")
 
 
 class Pages:

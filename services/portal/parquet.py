@@ -62,6 +62,7 @@ _RETURNS = pa.list_(
             pa.field("return_id", pa.string()),
             pa.field("quantity", pa.int64()),
             pa.field("returned_on", pa.string()),
+            pa.field("recorded_at", pa.string()),
             pa.field("reason", pa.string()),
         ]
     )

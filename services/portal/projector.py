@@ -7,6 +7,7 @@ and are only ever added. So any part may be read again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert
@@ -79,12 +80,14 @@ def line_row(event: SaleLine) -> Row:
     day = event.sold_on or (event.returns[0].returned_on if event.returns else None)
     return _picked(event, tables.sale_lines) | {
         "quarter": event.quarter or (str(Quarter.of(day)) if day else ""),
+        "listed_on": day or date.min,
         "serial_numbers": "\n".join(_plain(serial) for serial in event.serial_numbers),
         "returns": [
             {
                 "return_id": _plain(back.return_id),
                 "quantity": back.quantity,
                 "returned_on": back.returned_on.isoformat(),
+                "recorded_at": back.recorded_at.isoformat(),
                 "reason": back.reason,
             }
             for back in event.returns

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, func, or_, select, tuple_
 
 from deploy.runtime.settings import Settings
 from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.database import open_engine, reading
 from services.portal.preferences import wants_weekly_mail
-from services.portal.tables import MIGRATIONS, closes, partners, payouts, sale_lines, tallies
+from services.portal.tables import (
+    MIGRATIONS,
+    closes,
+    open_serials,
+    partners,
+    payouts,
+    sale_lines,
+    tallies,
+    tier_changes,
+)
 from streams.rules.calendar import phase_at
 from streams.rules.explain import Line
 from streams.rules.terms import Programme
 
 PAGE_SIZE = 50
+_WHOLE_MAX = 200
+"""So many sales may have one number; a serial number that has more is a placeholder."""
 
 
 def open_database(settings: Settings) -> Engine:
@@ -38,20 +50,29 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 class SalesFilter(NamedTuple):
     """Which of a partner's sales to list."""
 
+    quarter: Quarter | None = None
     status: LineStatus | None = None
     search: str = ""
-    """Part of a sale id or of a serial number, upper or lower case."""
-    page: int = 1
-    """The first page is 1; beyond the last one counts as the last."""
+    """A sale id or a serial number, upper or lower case; where there is none such, a part of one."""
+    product_id: str = ""
+    since: date | None = None
+    until: date | None = None
+
+
+class Place(NamedTuple):
+    """Where in the list a sale stands: newest first."""
+
+    quarter: str
+    day: date
+    sale_id: str
 
 
 class SalesPage(NamedTuple):
-    """Some of a partner's sales, newest first."""
+    """Some of a partner's sales, newest first, and between which places others are; None where there are none."""
 
     rows: Sequence[Row[Any]]
-    total: int
-    page: int
-    pages: int
+    newer_than: Place | None
+    older_than: Place | None
 
 
 class PartnerRows:
@@ -73,35 +94,71 @@ class PartnerRows:
     def quarters(self) -> list[str]:
         """The quarters in which he has a standing or a sale, latest first."""
         standings = self._own(tallies, tallies.c.quarter).where(tallies.c.programme_id == self._programme_id)
-        sales = self._own(sale_lines, sale_lines.c.quarter).where(sale_lines.c.quarter != "").distinct()
-        return sorted({*self._connection.scalars(standings), *self._connection.scalars(sales)}, reverse=True)
+        return sorted({*self._connection.scalars(standings), *self._quarters_with_lines()}, reverse=True)
 
-    def sales_by_status(self, quarter: Quarter) -> dict[str, int]:
-        """How many of his sales of a quarter have which status."""
-        query = self._own(sale_lines, sale_lines.c.status, func.count().label("sales")).where(
-            sale_lines.c.quarter == str(quarter)
+    def _quarters_with_lines(self) -> Iterator[str]:
+        # One step of an index for each: DISTINCT would read every line.
+        later = self._own(sale_lines, func.max(sale_lines.c.quarter).label("quarter")).cte("later", recursive=True)
+        before = sale_lines.alias("before")
+        earlier = select(func.max(before.c.quarter)).where(
+            before.c.partner_id == self._partner_id, before.c.quarter < later.c.quarter
         )
-        return {row.status: row.sales for row in self._connection.execute(query.group_by(sale_lines.c.status))}
+        later = later.union_all(select(earlier.scalar_subquery()).where(later.c.quarter.is_not(None)))
+        return (quarter for quarter in self._connection.scalars(select(later.c.quarter)) if quarter)
 
-    def sales(self, quarter: Quarter, wanted: SalesFilter) -> SalesPage:
-        """One page of his sales of a quarter."""
-        conditions = [sale_lines.c.quarter == str(quarter)]
-        if wanted.status is not None:
-            conditions.append(sale_lines.c.status == wanted.status)
-        if wanted.search:
-            columns = (sale_lines.c.sale_id, sale_lines.c.serial_numbers)
-            conditions.append(or_(*(c.icontains(wanted.search, autoescape=True) for c in columns)))
-        total = self._connection.execute(self._own(sale_lines, func.count()).where(*conditions)).scalar_one()
-        pages = max(1, -(-total // PAGE_SIZE))
-        page = min(max(1, wanted.page), pages)
-        rows = self._connection.execute(
-            self._own(sale_lines)
-            .where(*conditions)
-            .order_by(sale_lines.c.sold_on.desc(), sale_lines.c.sale_id.desc())
-            .limit(PAGE_SIZE)
-            .offset((page - 1) * PAGE_SIZE)
-        ).all()
-        return SalesPage(rows, total, page, pages)
+    def sales_by_status(self, quarter: Quarter | None = None) -> dict[str, int]:
+        """How many of his sales of a quarter, or of all, have which status. Known from his standings, not counted."""
+        statuses = [status for status in LineStatus if status is not LineStatus.UNKNOWN]
+        query = self._own(tallies, *(tallies.c[status] for status in statuses)).where(
+            tallies.c.programme_id == self._programme_id
+        )
+        alone = self._own(sale_lines, sale_lines.c.status).where(sale_lines.c.sold_on.is_(None))
+        if quarter is not None:
+            query = query.where(tallies.c.quarter == str(quarter))
+            alone = alone.where(sale_lines.c.quarter == str(quarter))
+        found: Counter[str] = Counter(self._connection.scalars(alone))  # returns without their sale: in no standing
+        for row in self._connection.execute(query):
+            found.update(dict(zip(statuses, row, strict=True)))
+        return {status: number for status, number in found.items() if number}
+
+    def sales(self, wanted: SalesFilter, start: Place | None = None, newer: bool = False) -> SalesPage:
+        """A page of his sales: those older than a place, or those newer; without one, the newest of all."""
+        order = (sale_lines.c.quarter, sale_lines.c.listed_on, sale_lines.c.sale_id)
+        query = self._listed(wanted)
+        if start is not None:
+            here = tuple_(*order)
+            query = query.where(here > tuple_(*start) if newer else here < tuple_(*start))
+        query = query.order_by(*(column.asc() if newer else column.desc() for column in order))
+        rows = list(self._connection.execute(query.limit(PAGE_SIZE + 1)))
+        more = len(rows) > PAGE_SIZE
+        del rows[PAGE_SIZE:]
+        if newer:
+            rows.reverse()
+        if not rows:
+            return SalesPage(rows, None, None)
+        first, last = (Place(row.quarter, row.listed_on, row.sale_id) for row in (rows[0], rows[-1]))
+        has_newer, has_older = (more, True) if newer else (start is not None, more)
+        return SalesPage(rows, first if has_newer else None, last if has_older else None)
+
+    def every_sale(self, wanted: SalesFilter) -> Iterator[Row[Any]]:
+        """All his sales that are wanted, newest first, read while they are used."""
+        order = (sale_lines.c.quarter, sale_lines.c.listed_on, sale_lines.c.sale_id)
+        query = self._listed(wanted).order_by(*(column.desc() for column in order))
+        return iter(self._connection.execute(query.execution_options(yield_per=1000)))
+
+    def latest_sales(self, quarter: Quarter, number: int) -> Sequence[Row[Any]]:
+        """His newest sales of a quarter."""
+        query = self._listed(SalesFilter(quarter))
+        newest = (sale_lines.c.listed_on.desc(), sale_lines.c.sale_id.desc())
+        return self._connection.execute(query.order_by(*newest).limit(number)).all()
+
+    def sale(self, sale_id: str) -> Row[Any] | None:
+        """One of his sales."""
+        return self._connection.execute(self._own(sale_lines).where(sale_lines.c.sale_id == sale_id)).one_or_none()
+
+    def tier_changes(self, quarter: Quarter) -> Sequence[Row[Any]]:
+        """His tier changes of a quarter, first to last."""
+        return self._connection.execute(self._of_quarter(tier_changes, quarter).order_by(tier_changes.c.sequence)).all()
 
     def lines(self, quarter: Quarter) -> Iterator[Line]:
         """All his sales of a quarter, as an explanation wants them."""
@@ -112,28 +169,67 @@ class PartnerRows:
     def units_by_day(self, quarter: Quarter) -> list[tuple[date, int]]:
         """His counted units of a quarter by day of sale, in order; what came back has left its day."""
         query = (
-            self._own(sale_lines, sale_lines.c.sold_on, func.sum(sale_lines.c.units))
+            self._own(sale_lines, sale_lines.c.listed_on, func.sum(sale_lines.c.units))
             .where(sale_lines.c.quarter == str(quarter), sale_lines.c.units != 0)
-            .group_by(sale_lines.c.sold_on)
-            .order_by(sale_lines.c.sold_on)
+            .group_by(sale_lines.c.listed_on)
+            .order_by(sale_lines.c.listed_on)
         )
         return [(day, int(units)) for day, units in self._connection.execute(query)]
 
-    def closes(self, quarter: Quarter) -> Sequence[Row[Any]]:
-        """The closes of his quarter, first to last."""
-        return self._connection.execute(self._of_quarter(closes, quarter).order_by(closes.c.revision)).all()
+    def standings(self) -> dict[str, Row[Any]]:
+        """All his standings, by quarter."""
+        query = self._own(tallies).where(tallies.c.programme_id == self._programme_id)
+        return {row.quarter: row for row in self._connection.execute(query)}
 
-    def payouts(self, quarter: Quarter) -> list[Row[Any]]:
-        """Where the money of each of his quarter's closes is now, by revision."""
-        query = self._of_quarter(payouts, quarter).order_by(payouts.c.revision, payouts.c.sequence)
-        return list({row.revision: row for row in self._connection.execute(query)}.values())
+    def closes(self, quarter: Quarter | None = None) -> Sequence[Row[Any]]:
+        """The closes of his quarter, or of all, first to last."""
+        return self._connection.execute(
+            self._of_quarter(closes, quarter).order_by(closes.c.quarter, closes.c.revision)
+        ).all()
+
+    def payouts(self, quarter: Quarter | None = None) -> list[Row[Any]]:
+        """Where the money of each close of his quarter, or of all, is now, by revision."""
+        return list({(row.quarter, row.revision): row for row in self.payout_steps(quarter)}.values())
+
+    def payout_steps(self, quarter: Quarter | None = None) -> Sequence[Row[Any]]:
+        """How it got there: every step, by revision and in order."""
+        query = self._of_quarter(payouts, quarter).order_by(payouts.c.quarter, payouts.c.revision, payouts.c.sequence)
+        return self._connection.execute(query).all()
 
     def weekly_mail(self) -> bool:
         """Whether he gets the weekly mail."""
         return wants_weekly_mail(self._connection, self._partner_id)
 
-    def _of_quarter(self, table: Table, quarter: Quarter) -> Select[Any]:
-        return self._own(table).where(table.c.programme_id == self._programme_id, table.c.quarter == str(quarter))
+    def _listed(self, wanted: SalesFilter) -> Select[Any]:
+        query = self._own(sale_lines)
+        if wanted.quarter is not None:
+            query = query.where(sale_lines.c.quarter == str(wanted.quarter))
+        if wanted.status is not None:
+            query = query.where(sale_lines.c.status == wanted.status)
+        if wanted.product_id:
+            query = query.where(sale_lines.c.product_id == wanted.product_id)
+        if wanted.since is not None:
+            query = query.where(sale_lines.c.listed_on >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(sale_lines.c.listed_on <= wanted.until)
+        if wanted.search:
+            query = query.where(self._fits(wanted.search))
+        return query
+
+    def _fits(self, search: str) -> ColumnElement[bool]:
+        """A whole number is found by indexes; only if it is none, every sale is looked at for a part of one."""
+        spelled = {search, search.upper(), search.lower()}
+        numbers = self._own(sale_lines, sale_lines.c.sale_id).where(sale_lines.c.sale_id.in_(spelled))
+        serials = self._own(open_serials, open_serials.c.sale_id).where(open_serials.c.serial_number.in_(spelled))
+        found = set(self._connection.scalars(numbers.union_all(serials).limit(_WHOLE_MAX)))
+        if found:
+            return sale_lines.c.sale_id.in_(found)
+        columns = (sale_lines.c.sale_id, sale_lines.c.serial_numbers)
+        return or_(*(column.icontains(search, autoescape=True) for column in columns))
+
+    def _of_quarter(self, table: Table, quarter: Quarter | None) -> Select[Any]:
+        query = self._own(table).where(table.c.programme_id == self._programme_id)
+        return query if quarter is None else query.where(table.c.quarter == str(quarter))
 
     def _own(self, table: Table, *columns: ColumnElement[Any]) -> Select[Any]:
         return select(*(columns or (table,))).where(table.c.partner_id == bindparam("partner_id", self._partner_id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, Index, Integer, MetaData, String, Table, Text, text
 
 from services.kit.consumer import consumer_tables
 from services.kit.database import Instant
@@ -17,6 +17,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 metadata = MetaData()
 consumer_tables(metadata)
+
+_NO_SALE = text("sold_on IS NULL")
 
 partners = Table(
     "partners",
@@ -64,14 +66,16 @@ sale_lines = Table(
     Column("quantity", BigInteger, nullable=False),
     Column("units", BigInteger, nullable=False),
     Column("sold_on", Date),
+    Column("listed_on", Date, nullable=False),  # where it stands in a list: the day of the sale, or of the return alone
     Column("serial_numbers", Text, nullable=False),  # one a line
     Column("returns", JSON, nullable=False),
     Column("conflicts", Integer, nullable=False),  # how many other reports of this sale do not stand
     Column("reported_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("source_offset", BigInteger, nullable=False),
-    Index("sale_lines_newest", "partner_id", "quarter", "sold_on", "sale_id"),
-    Index("sale_lines_by_status", "partner_id", "quarter", "status"),
+    Index("sale_lines_newest", "partner_id", "quarter", "listed_on", "sale_id", "units"),
+    Index("sale_lines_of_status", "partner_id", "quarter", "status", "listed_on", "sale_id"),
+    Index("sale_lines_without_sale", "partner_id", "quarter", sqlite_where=_NO_SALE, postgresql_where=_NO_SALE),
     Index("sale_lines_by_change", "partner_id", "source_offset"),
     Index("sale_lines_by_verdict", "quarter", "status", "reason"),
     Index("sale_lines_by_sale", "sale_id", "status", "partner_id"),

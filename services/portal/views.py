@@ -7,56 +7,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from sqlalchemy import Row
 
-from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
+from schemas.events import CloseKind, PayoutStatus, Phase
 from schemas.values import Quarter
 from services.kit.statements import Card
 from services.portal.charts import Chart, Step, quarter_chart, staircase
-from services.portal.queries import PartnerRows, SalesFilter, SalesPage, standing_of
+from services.portal.projection import Projection, project
+from services.portal.queries import PartnerRows, standing_of
+from services.portal.todo import Todo, todos
 from streams.rules.terms import NextTier, Programme, QuarterDates, Terms
 
-_SEARCH_LENGTH_MAX = 100
-_NOT_ACCEPTED = "bank-details-invalid"
-_SHOWN = (LineStatus.COUNTED, LineStatus.PENDING, LineStatus.REJECTED, LineStatus.RETURNED)
+_LATEST = 5
+"""How many of his sales a partner's first page shows."""
 
 
 class NotHere(Exception):
     """There is no such page for this visitor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """What a page's address asks for."""
-
-    quarter: Quarter | None = None
-    wanted: SalesFilter = SalesFilter()
-
-    def url(self, path: str = "/", **changes: object) -> str:
-        """The address with something changed; whoever changes the filter begins at its first page again."""
-        facts: dict[str, object] = {
-            "quarter": self.quarter,
-            "status": self.wanted.status,
-            "q": self.wanted.search,
-            **changes,
-        }
-        return path + "?" + urlencode({name: str(value) for name, value in facts.items() if value})
-
-
-def read_address(parameters: Mapping[str, str]) -> Address:
-    """Read the query of an address. Raises NotHere for what no page of ours links to."""
+def read_quarter(parameters: Mapping[str, str]) -> Quarter | None:
+    """The quarter that an address asks for. Raises NotHere for what is none."""
     try:
-        quarter = Quarter.parse(parameters["quarter"]) if parameters.get("quarter") else None
-        status = LineStatus(parameters["status"]) if parameters.get("status") else None
-        page = int(parameters.get("page") or 1)
+        return Quarter.parse(parameters["quarter"]) if parameters.get("quarter") else None
     except ValueError:
         raise NotHere from None
-    if status not in (None, *_SHOWN) or not 0 < page < 10**9:
-        raise NotHere
-    search = parameters.get("q", "").replace("\0", "").strip()[:_SEARCH_LENGTH_MAX]
-    return Address(quarter, SalesFilter(status, search, page))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +42,20 @@ class PartnerPage:
     programme: Programme
     partner_id: str
     partner: Row[Any] | None
-    address: Address
     quarter: Quarter
     quarters: Sequence[Quarter]
     standing: Mapping[str, Any]
     as_of: datetime | None
     today: date
     sales_by_status: Mapping[str, int]
-    sales: SalesPage
+    latest: Sequence[Row[Any]]
+    """His newest sales of the quarter."""
     days: Sequence[tuple[date, int]]
     weekly_mail: bool
     closes: Sequence[Row[Any]]
     payouts: Sequence[Row[Any]]
-    statements: Sequence[Card]
-    """Those that mention the quarter, the latest first."""
+    todos: Sequence[Todo]
+    """What is left for him to do, whatever the quarter."""
 
     @property
     def terms(self) -> Terms:
@@ -135,8 +111,11 @@ class PartnerPage:
         return sum(self.sales_by_status.values())
 
     @property
-    def statuses(self) -> Sequence[LineStatus]:
-        return _SHOWN
+    def projection(self) -> Projection | None:
+        """Where an open quarter may end."""
+        if not self.is_open:
+            return None
+        return project(self.quarter, self.days, self.standing["sales"]["counted"], self.today, self.terms)
 
     @property
     def provisional_close(self) -> Row[Any] | None:
@@ -154,16 +133,6 @@ class PartnerPage:
     @property
     def is_final(self) -> bool:
         return bool(self.standing["phase"] == Phase.FINAL)
-
-    @property
-    def waiting_minor(self) -> int:
-        """Money that only the partner's bank details are missing for, or other ones than a bank took."""
-        return sum(payout.amount_minor for payout in self.payouts if payout.status == PayoutStatus.WAITING)
-
-    @property
-    def needs_other_account(self) -> bool:
-        """Whether there are bank details, but a bank did not accept them."""
-        return any(payout.status == PayoutStatus.WAITING and payout.reason == _NOT_ACCEPTED for payout in self.payouts)
 
     @property
     def paid_minor(self) -> int:
@@ -186,43 +155,44 @@ def partner_page(
     rows: PartnerRows,
     programme: Programme,
     partner_id: str,
-    address: Address,
+    quarter: Quarter | None,
     now: datetime,
     statements: Sequence[Card] = (),
 ) -> PartnerPage:
     """Gather a partner's page. Raises NotHere for a quarter that he has nothing in."""
-    quarter, known = choose_quarter(rows, programme, address, now)
+    quarter, known = choose_quarter(rows, programme, quarter, now)
     tally = rows.tally(quarter)
+    payouts = rows.payouts()
+    today = now.astimezone(programme.zone).date()
     return PartnerPage(
         programme=programme,
         partner_id=partner_id,
         partner=rows.partner(),
-        address=address,
         quarter=quarter,
         quarters=known,
         standing=standing_of(tally, programme, partner_id, quarter, now),
         as_of=tally.as_of if tally else None,
-        today=now.astimezone(programme.zone).date(),
+        today=today,
         sales_by_status=rows.sales_by_status(quarter),
-        sales=rows.sales(quarter, address.wanted),
+        latest=rows.latest_sales(quarter, _LATEST),
         days=rows.units_by_day(quarter),
         closes=rows.closes(quarter),
-        payouts=rows.payouts(quarter),
-        statements=[card for card in statements if str(quarter) in card.quarters],
+        payouts=[payout for payout in payouts if payout.quarter == str(quarter)],
+        todos=todos(payouts, statements, today),
         weekly_mail=rows.weekly_mail(),
     )
 
 
 def choose_quarter(
-    rows: PartnerRows, programme: Programme, address: Address, now: datetime
+    rows: PartnerRows, programme: Programme, wanted: Quarter | None, now: datetime
 ) -> tuple[Quarter, list[Quarter]]:
-    """The quarter that an address asks for, and all that a partner has something in, latest first.
+    """The quarter that is wanted, by default the current one, and all that a partner has something in, latest first.
 
     Raises NotHere if it is none of these.
     """
     current = Quarter.of(now.astimezone(programme.zone).date())
     known = sorted({*map(Quarter.parse, rows.quarters()), current}, reverse=True)
-    quarter = address.quarter or current
+    quarter = wanted or current
     if quarter not in known:
         raise NotHere
     return quarter, known

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_time
 from babel.numbers import format_currency, get_currency_precision
 
+from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.speech import ENGLISH, Speech, catalogue, languages, locale_for, spoken
 
@@ -69,6 +70,19 @@ class Voice(Speech):
     def quarters(self, names: Iterable[str]) -> str:
         """Some quarters in a row."""
         return ", ".join(self.quarter(Quarter.parse(name)) for name in names)
+
+    def verdict(self, status: str) -> str:
+        """What became of a sale, in a word or two."""
+        match status:
+            case LineStatus.COUNTED:
+                return self.say("Counted")
+            case LineStatus.PENDING:
+                return self.say("Waiting")
+            case LineStatus.REJECTED:
+                return self.say("Not counted")
+            case LineStatus.RETURNED:
+                return self.say("Returned")
+        return status
 
     def country(self, code: str) -> str:
         """A country's name, or its code if there is none."""

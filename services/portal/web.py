@@ -22,6 +22,7 @@ from services.portal.access import Asked, Portal, Refused, Row, routes
 from services.portal.api.app import create_api
 from services.portal.auth import Cookies, Forms, Sessions
 from services.portal.brand import read_brand
+from services.portal.breakdown import Breakdowns
 from services.portal.headers import Guarded
 from services.portal.identity.client import read_proxies
 from services.portal.identity.codes import Codes
@@ -97,6 +98,7 @@ def create_web(
         codes=Codes(real, settings, terms.name),
         passkeys=Passkeys(real, settings, terms.name),
         offices=open_offices(settings),
+        breakdowns=Breakdowns(engine, terms, clock),
     )
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from schemas.values import Quarter
 from services.portal.queries import PartnerRows
-from services.portal.views import Address, choose_quarter
+from services.portal.views import choose_quarter
 from streams.rules.explain import Close, Explanation, explain
 from streams.rules.terms import Programme
 
@@ -22,7 +22,6 @@ class WhyPage:
 
     programme: Programme
     partner: Row[Any] | None
-    address: Address
     quarter: Quarter
     quarters: Sequence[Quarter]
     explanation: Explanation
@@ -32,12 +31,12 @@ class WhyPage:
         return product.name if product else product_id
 
 
-def why_page(rows: PartnerRows, programme: Programme, address: Address, now: datetime) -> WhyPage:
+def why_page(rows: PartnerRows, programme: Programme, wanted: Quarter | None, now: datetime) -> WhyPage:
     """Take a partner's quarter apart. Raises NotHere for a quarter that he has nothing in."""
-    quarter, quarters = choose_quarter(rows, programme, address, now)
+    quarter, quarters = choose_quarter(rows, programme, wanted, now)
     closes = [
         Close(row.revision, row.units, row.rebate_minor, row.payable_minor, row.closed_at)
         for row in rows.closes(quarter)
     ]
     explanation = explain(rows.lines(quarter), programme.terms_for(quarter), closes)
-    return WhyPage(programme, rows.partner(), address, quarter, quarters, explanation)
+    return WhyPage(programme, rows.partner(), quarter, quarters, explanation)

@@ -19,8 +19,14 @@ from services.portal.auth import IDLE, LIFETIME
 from services.portal.tables import sessions
 from tests.portal.conftest import Site, mark_in, redeem
 
-PARTNER_ROUTES = ("/", "/events", "/why", "/?quarter=2026Q4&status=counted&q=S-1&page=1")
-STAFF_ROUTES = ("/programme", "/programme/events")
+PARTNER_ROUTES = (
+    *("/", "/events", "/why", "/?quarter=2026Q4", "/quarters", "/sale?id=S-1"),
+    *("/sales", "/sales?quarter=2026Q4&status=counted&q=S-1", "/sales.csv", "/sales.xlsx"),
+)
+STAFF_ROUTES = (
+    *("/programme", "/programme/events", "/programme/tiers.csv"),
+    *("/partners", "/partners?q=P1", "/partners.csv", "/partners.xlsx", "/partners/P1"),
+)
 
 
 def nobody(site: Site) -> TestClient:
@@ -120,15 +126,36 @@ def test_a_partner_sees_his_own_and_nothing_of_another(site: Site) -> None:
     assert "Muster Datentechnik" in page.text
     assert "Beispiel" not in page.text
     assert "S-1" not in page.text
-    assert "No sale fits" in site.signed_in("P2").get("/?q=S-1").text
+    assert "No sale fits" in site.signed_in("P2").get("/sales?q=S-1").text
+    browser = site.signed_in("P2")
+    same_as_nothing(browser, browser.get("/sale?id=S-1"))
+    assert b"S-1" not in browser.get("/sales.csv?quarter=all").content
 
 
 @pytest.mark.parametrize(
-    "query", ["quarter=2026Q1", "quarter=x", "status=x", "status=UNKNOWN", "page=x", "page=-1", "page=99999999999"]
+    "address",
+    [
+        *("/?quarter=2026Q1", "/?quarter=x", "/sales?quarter=2026Q1", "/sales?quarter=x", "/sales?status=x"),
+        *("/sales?status=UNKNOWN", "/sales?before=x", "/sales?after=2026Q4.x.S-1", "/sales?from=1.11.2026"),
+        *("/sale", "/sale?id=", "/sale?id=none", f"/sale?id={'x' * 2000}", "/why?quarter=2026Q1"),
+    ],
 )
-def test_an_address_that_no_page_links_to_does_not_exist(site: Site, query: str) -> None:
+def test_an_address_that_no_page_links_to_does_not_exist(site: Site, address: str) -> None:
     browser = site.signed_in("P1")
-    same_as_nothing(browser, browser.get(f"/?{query}"))
+    same_as_nothing(browser, browser.get(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/programme?quarter=2020Q1", "/programme/none.csv", "/partners?page=0", "/partners?page=x"),
+        *("/partners?page=99999999999", "/partners?tier=x", "/partners?tier=-1", "/partners.csv?quarter=2020Q1"),
+        *("/partners/P9", "/partners/..%2fP1", "/partners/P1%0a"),
+    ],
+)
+def test_an_address_that_no_page_of_staff_links_to_does_not_exist(site: Site, address: str) -> None:
+    browser = site.signed_in()
+    same_as_nothing(browser, browser.get(address))
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "%00", "..%2f..%2fetc%2fpasswd"])

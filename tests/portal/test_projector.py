@@ -12,6 +12,7 @@ from schemas.events import CloseKind, LineStatus, PayoutStatus
 from services.portal.tables import closes, metadata, open_serials, partners, payouts, sale_lines, tallies
 from streams.rules.terms import Programme
 from tests.portal.feeding import (
+    NOON,
     a_close,
     a_line,
     a_partner,
@@ -73,14 +74,23 @@ def test_a_line_keeps_what_its_partner_may_see(engine: Engine) -> None:
     feed(engine, a_line("P1", "S-1", 3, units=2, serial_numbers=("A", "B"), returns=(back,), conflicts=("ff", "fe")))
     (row,) = rows(engine, sale_lines)
     assert row["serial_numbers"] == "A\nB"
-    assert row["returns"] == [{"return_id": "R-1105", "quantity": 1, "returned_on": "2026-11-05", "reason": None}]
+    assert row["returns"] == [
+        {
+            "return_id": "R-1105",
+            "quantity": 1,
+            "returned_on": "2026-11-05",
+            "recorded_at": NOON.isoformat(),
+            "reason": None,
+        }
+    ]
     assert (row["quantity"], row["units"], row["conflicts"]) == (3, 2, 2)
 
 
 def test_a_return_without_its_sale_lies_in_the_quarter_of_its_day(engine: Engine) -> None:
     back = a_return(1, date(2026, 11, 5))
     feed(engine, a_line("P1", "S-1", 0, status=LineStatus.PENDING, sold_on=None, returns=(back,)))
-    assert rows(engine, sale_lines)[0]["quarter"] == "2026Q4"
+    (row,) = rows(engine, sale_lines)
+    assert (row["quarter"], row["listed_on"]) == ("2026Q4", date(2026, 11, 5))
 
 
 def test_only_sales_that_may_count_hold_their_serial_numbers(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from schemas.events import CloseKind, LineStatus, PayoutStatus, Phase
 from schemas.values import Quarter
 from services.portal.overview import Overview
-from services.portal.queries import PAGE_SIZE, PartnerRows, SalesFilter, snapshot, standing
+from services.portal.queries import PAGE_SIZE, PartnerRows, Place, SalesFilter, snapshot, standing
 from streams.rules.terms import Programme
 from tests.portal.feeding import (
     NOON,
@@ -18,6 +18,7 @@ from tests.portal.feeding import (
     a_line,
     a_partner,
     a_payout,
+    a_return,
     a_tally,
     a_tier_change,
     feed,
@@ -89,9 +90,18 @@ def test_every_query_about_a_partner_binds_him_first(engine: Engine, programme: 
         rows.quarters()
         for query in (rows.tally, rows.sales_by_status, rows.units_by_day, rows.closes, rows.payouts):
             query(Q4)
-        rows.sales(Q4, SalesFilter(LineStatus.COUNTED, "x", 2))
-    selects = [(sql, bound) for sql, bound in asked if sql.startswith("SELECT")]
-    assert len(selects) == 10
+        rows.sales(
+            SalesFilter(Q4, LineStatus.COUNTED, "x", "TS-100", NOON.date(), NOON.date()),
+            Place("2026Q4", NOON.date(), "S"),
+        )
+        list(rows.every_sale(SalesFilter(search="x")))
+        rows.latest_sales(Q4, 5)
+        rows.sale("S-1")
+        rows.tier_changes(Q4)
+        rows.standings()
+        rows.payouts()
+    selects = [(sql, bound) for sql, bound in asked if sql.startswith(("SELECT", "WITH"))]
+    assert len(selects) == 18
     for sql, bound in selects:
         first = next(iter(bound.values() if isinstance(bound, dict) else bound))  # type: ignore[call-overload]
         assert first == "P1", sql
@@ -101,7 +111,7 @@ def test_sales_are_found_by_number_serial_and_verdict(engine: Engine, programme:
     feed(
         engine,
         a_line("P1", "RE-1", 1, serial_numbers=("MP100", "MP101")),
-        a_line("P1", "RE-2", 1, status=LineStatus.REJECTED, units=0),
+        a_line("P1", "RE-2", 1, status=LineStatus.REJECTED, units=0, product_id="KB-010"),
         a_line("P1", "50%_off", 1),
         a_line("P2", "RE-3", 1, serial_numbers=("MP100",)),
     )
@@ -109,26 +119,87 @@ def test_sales_are_found_by_number_serial_and_verdict(engine: Engine, programme:
         rows = PartnerRows(connection, programme.id, "P1")
 
         def found(**wanted: object) -> list[str]:
-            return sorted(row.sale_id for row in rows.sales(Q4, SalesFilter(**wanted)).rows)  # type: ignore[arg-type]
+            return sorted(row.sale_id for row in rows.sales(SalesFilter(Q4, **wanted)).rows)  # type: ignore[arg-type]
 
         assert found(search="re-") == ["RE-1", "RE-2"]
         assert found(search="mp101") == ["RE-1"]
         assert found(search="%_") == ["50%_off"]
         assert found(search="RE-3") == []
         assert found(status=LineStatus.REJECTED) == ["RE-2"]
-        assert rows.sales_by_status(Q4) == {"counted": 2, "rejected": 1}
+        assert found(product_id="TS-200", since=date(2026, 11, 2), until=date(2026, 11, 2)) == ["50%_off", "RE-1"]
+        assert found(since=date(2026, 11, 3)) == found(until=date(2026, 11, 1)) == []
 
 
-def test_pages_of_sales_follow_each_other_newest_first(engine: Engine, programme: Programme) -> None:
-    first = date(2026, 10, 1)
-    feed(engine, *(a_line("P1", f"S-{n:03}", sold_on=first + timedelta(days=n % 60)) for n in range(PAGE_SIZE + 3)))
+def test_a_whole_number_is_found_alone_and_a_part_of_one_among_all(engine: Engine, programme: Programme) -> None:
+    feed(engine, a_line("P1", "RE-1"), a_line("P1", "RE-10"), a_line("P1", "X", serial_numbers=("re-1-7",)))
+    feed(engine, a_line("P1", "Y", status=LineStatus.RETURNED, units=0, serial_numbers=("MP7",)))
     with snapshot(engine) as connection:
         rows = PartnerRows(connection, programme.id, "P1")
-        one, two, beyond = (rows.sales(Q4, SalesFilter(page=page)) for page in (1, 2, 99))
-    assert (len(one.rows), len(two.rows), one.total, one.pages) == (PAGE_SIZE, 3, PAGE_SIZE + 3, 2)
-    days = [row.sold_on for row in (*one.rows, *two.rows)]
+        found = {
+            search: sorted(row.sale_id for row in rows.sales(SalesFilter(search=search)).rows)
+            for search in ("re-1", "e-1", "RE-1-7", "mp7")
+        }
+    assert found == {"re-1": ["RE-1"], "e-1": ["RE-1", "RE-10", "X"], "RE-1-7": ["X"], "mp7": ["Y"]}
+
+
+def test_sales_are_counted_from_the_standings_and_a_return_alone_besides(engine: Engine, programme: Programme) -> None:
+    alone = a_line(
+        "P1", "S-3", 0, status=LineStatus.PENDING, units=0, sold_on=None, returns=(a_return(1, NOON.date()),)
+    )
+    feed(
+        engine,
+        alone,
+        a_tally(programme, "P1", 9, counted=3, rejected=2),
+        a_tally(programme, "P1", 1, "2026Q3", counted=1),
+    )
+    feed(engine, a_tally(programme, "P2", 9, counted=7))
+    with snapshot(engine) as connection:
+        rows = PartnerRows(connection, programme.id, "P1")
+        assert rows.sales_by_status(Q4) == {"counted": 3, "rejected": 2, "pending": 1}
+        assert rows.sales_by_status(Quarter(2026, 3)) == {"counted": 1}
+        assert rows.sales_by_status() == {"counted": 4, "rejected": 2, "pending": 1}
+
+
+@pytest.mark.parametrize("wanted", [SalesFilter(), SalesFilter(Q4), SalesFilter(Q4, LineStatus.COUNTED)])
+def test_pages_of_sales_follow_each_other_newest_first_and_back(
+    engine: Engine, programme: Programme, wanted: SalesFilter
+) -> None:
+    first, number = date(2026, 9 if wanted.quarter is None else 10, 1), 2 * PAGE_SIZE + 3
+    feed(engine, *(a_line("P1", f"S-{n:03}", sold_on=first + timedelta(days=n % 60)) for n in range(number)))
+    alone = a_line("P1", "ALONE", 0, units=0, sold_on=None, returns=(a_return(1, date(2026, 12, 24)),))
+    feed(engine, alone, a_line("P2", "S-999"))
+    with snapshot(engine) as connection:
+        rows = PartnerRows(connection, programme.id, "P1")
+        pages = [rows.sales(wanted)]
+        while pages[-1].older_than is not None:
+            pages.append(rows.sales(wanted, pages[-1].older_than))
+        back = [pages[-1]]
+        while back[-1].newer_than is not None:
+            back.append(rows.sales(wanted, back[-1].newer_than, newer=True))
+        everything = [row.sale_id for row in rows.every_sale(wanted)]
+        latest = rows.latest_sales(Q4, 5)
+    listed = [row.sale_id for page in pages for row in page.rows]
+    assert [len(page.rows) for page in pages] == [PAGE_SIZE, PAGE_SIZE, 4]
+    assert listed == everything
+    assert len(set(listed)) == number + 1
+    assert listed[0] == "ALONE"
+    days = [row.listed_on for page in pages for row in page.rows]
     assert days == sorted(days, reverse=True)
-    assert beyond.rows == two.rows
+    assert [[row.sale_id for row in page.rows] for page in reversed(back)][1:] == [
+        [row.sale_id for row in page.rows] for page in pages
+    ][1:]
+    assert pages[0].newer_than is None
+    assert [row.sale_id for row in latest] == listed[:5]
+
+
+def test_all_quarters_with_a_line_are_known(engine: Engine, programme: Programme) -> None:
+    feed(engine, *(a_line("P1", f"S-{n}", sold_on=date(2025 + n // 4, 1 + n % 4 * 3, 5)) for n in (0, 2, 3, 5, 6)))
+    feed(engine, a_tally(programme, "P1", 0, "2024Q1"), a_line("P2", "S-9", sold_on=date(2025, 4, 5)))
+    with snapshot(engine) as connection:
+        assert PartnerRows(connection, programme.id, "P1").quarters() == [
+            *("2026Q3", "2026Q2", "2025Q4", "2025Q3", "2025Q1", "2024Q1"),
+        ]
+        assert PartnerRows(connection, programme.id, "P3").quarters() == []
 
 
 def test_units_by_day_add_up_to_the_standing(engine: Engine, programme: Programme) -> None:

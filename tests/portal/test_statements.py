@@ -46,7 +46,7 @@ def test_the_page_lists_the_statements_of_its_quarter_and_links_to_them(site: Si
     put(site, "P1", "BA-2027-000013", -26_000)
     put(site, "P1", "BA-2027-000011", 1_00, "2026Q2")
     put(site, "P2", "BA-2027-000014")
-    page = site.signed_in("P1").get("/").text
+    page = site.signed_in("P1").get("/quarters").text
     said = words(page)
     assert "BA-2027-000013 1 February 2027 Q3 2026, Q4 2026 -260,00 € PDF · CSV" in said.replace("\N{MINUS SIGN}", "-")
     assert "BA-2027-000012 1 February 2027 Q3 2026, Q4 2026 490,00 € PDF · CSV" in said
@@ -64,7 +64,7 @@ def test_a_page_without_statements_does_not_mention_any(site: Site) -> None:
 def test_an_earlier_quarter_shows_its_own(site: Site) -> None:
     feed(site.engine, a_tally(site.programme, "P1", 10, quarter="2026Q2", phase=Phase.FINAL))
     put(site, "P1", "BA-2027-000011", 1_00, "2026Q2")
-    assert "BA-2027-000011" in site.signed_in("P1").get("/?quarter=2026Q2").text
+    assert "BA-2027-000011" in words(site.signed_in("P1").get("/quarters").text)
 
 
 @pytest.mark.parametrize(("form", "content", "kind"), [("pdf", PDF, "application/pdf"), ("csv", CSV, "text/csv")])

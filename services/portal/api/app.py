@@ -161,7 +161,7 @@ def _add_routes(app: FastAPI, portal: Portal, needing: Callable[[Scope], Any]) -
     def payouts(grant: Grant = for_payouts) -> models.Payouts:
         """Where the money of each of your closes is."""
         with snapshot(portal.engine) as connection:
-            found = rows(connection, grant).all_payouts()
+            found = rows(connection, grant).payouts()
         return models.Payouts(payouts=[models.Payout.model_validate(row._mapping) for row in found])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from services.portal.queries import PartnerRows
-from services.portal.tables import payouts, sale_lines
+from services.portal.tables import sale_lines
 
 
 class ApiRows(PartnerRows):
@@ -22,13 +22,3 @@ class ApiRows(PartnerRows):
         """
         query = self._own(sale_lines).where(sale_lines.c.source_offset > after)
         return self._connection.execute(query.order_by(sale_lines.c.source_offset).limit(limit)).all()
-
-    def sale(self, sale_id: str) -> Row[Any] | None:
-        """One of his sales."""
-        return self._connection.execute(self._own(sale_lines).where(sale_lines.c.sale_id == sale_id)).one_or_none()
-
-    def all_payouts(self) -> list[Row[Any]]:
-        """Where the money of each close of his quarters is now."""
-        query = self._own(payouts).where(payouts.c.programme_id == self._programme_id)
-        ordered = query.order_by(payouts.c.quarter, payouts.c.revision, payouts.c.sequence)
-        return list({(row.quarter, row.revision): row for row in self._connection.execute(ordered)}.values())

@@ -15,7 +15,7 @@ from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, Visitor, new_id
 from services.portal.claims.making import CLAIM_ID
 from services.portal.metrics import REFUSED, SESSIONS
 from services.portal.preferences import choose
-from services.portal.views import NotHere, read_address
+from services.portal.views import NotHere, read_quarter
 
 _FORM_SECONDS = 3600
 
@@ -122,7 +122,7 @@ def claimed(asked: Asked) -> str:
 
 def wanted(asked: Asked) -> str:
     """The query of the page that a link or form leads to: of the quarter that its address names."""
-    quarter = read_address(asked.request.query_params).quarter
+    quarter = read_quarter(asked.request.query_params)
     return f"?quarter={quarter}" if quarter else ""
 
 

@@ -6,7 +6,7 @@ from starlette.responses import Response, StreamingResponse
 
 from services.portal.access import Asked
 from services.portal.live import Render, stream
-from services.portal.views import read_address
+from services.portal.views import read_quarter
 
 
 def follow(asked: Asked, partner_id: str, render: Render, rest: float) -> Response:
@@ -14,7 +14,7 @@ def follow(asked: Asked, partner_id: str, render: Render, rest: float) -> Respon
     portal, request = asked.portal, asked.request
     if portal.changes.full:
         return Response("too many pages are open\n", 503, {"Retry-After": "30"}, "text/plain")
-    read_address(request.query_params)  # an address that is none is refused before the stream begins
+    read_quarter(request.query_params)  # an address that is none is refused before the stream begins
     seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
     events = stream(portal.changes, partner_id, render, seen, portal.pages.look_every, rest)
     return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Row as SqlRow
@@ -9,17 +12,31 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from schemas.events import PreferenceSource
+from schemas.values import Quarter
 from services.kit.statements import Form
 from services.portal.access import Asked, Needs, Refused, Row
+from services.portal.exports import Cell, csv_response, xlsx_response
 from services.portal.live import Fragments
 from services.portal.preferences import choose
+from services.portal.quarters import quarters_page
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.routes.door import wanted
 from services.portal.routes.live import follow
-from services.portal.views import NotHere, PartnerPage, partner_page, read_address
+from services.portal.sales import (
+    ALL,
+    SalesAddress,
+    read_sales,
+    sale_history,
+    sales_list,
+    table_header,
+    table_rows,
+)
+from services.portal.views import NotHere, PartnerPage, partner_page, read_quarter
 from services.portal.voice import Voice
 from services.portal.why import why_page
 
+_WORKBOOKS = asyncio.Semaphore(1)
+"""A workbook keeps the processor busy for seconds: one at a time, so that the pages stay quick."""
 _MEDIA_TYPES = {Form.PDF.value: "application/pdf", Form.CSV.value: "text/csv; charset=utf-8"}
 
 
@@ -29,8 +46,7 @@ async def show_partner(asked: Asked) -> Response:
     def render() -> str:
         page, voice = _page(asked)
         parts = asked.portal.pages.partner_parts(page, voice)
-        live = page.address.url("/events", quarter=page.quarter, page=page.address.wanted.page)
-        return asked.page("partner.html", voice, live, page=page, parts=parts)
+        return asked.page("partner.html", voice, f"/events?quarter={page.quarter}", page=page, parts=parts)
 
     return HTMLResponse(await run_in_threadpool(render))
 
@@ -46,15 +62,65 @@ async def follow_partner(asked: Asked) -> Response:
     return follow(asked, asked.visitor.partner_id, render, rest=0.25)
 
 
+async def show_sales(asked: Asked) -> Response:
+    """The partner's sales, page by page."""
+
+    def render() -> str:
+        with _rows(asked) as rows:
+            page = sales_list(rows, asked.portal.programme, _sales_address(asked), asked.portal.clock.now())
+        return asked.page("sales.html", voice_of(asked, page.partner), page=page)
+
+    return HTMLResponse(await run_in_threadpool(render))
+
+
+async def give_sales_csv(asked: Asked) -> Response:
+    """The same sales as a file, all of them."""
+    address = _sales_address(asked)
+    voice = await run_in_threadpool(_voice, asked)
+    return csv_response(_file_name(address), table_header(voice), _every_sale(asked, address, voice))
+
+
+async def give_sales_xlsx(asked: Asked) -> Response:
+    """The same as a workbook."""
+    address = _sales_address(asked)
+    voice = await run_in_threadpool(_voice, asked)
+    rows = _every_sale(asked, address, voice)
+    async with _WORKBOOKS:
+        return await run_in_threadpool(xlsx_response, _file_name(address), table_header(voice), rows)
+
+
+async def show_sale(asked: Asked) -> Response:
+    """What is known of one sale. Its number is whatever a reporter wrote, so it is no part of a path."""
+    portal, sale_id = asked.portal, asked.request.query_params.get("id", "")
+
+    def render() -> str:
+        with _rows(asked) as rows:
+            page = sale_history(rows, portal.programme, asked.visitor.partner_id, sale_id, portal.clock.now())
+        return asked.page("sale.html", voice_of(asked, page.partner), page=page)
+
+    return HTMLResponse(await run_in_threadpool(render))
+
+
+async def show_quarters(asked: Asked) -> Response:
+    """All quarters of the partner, with their closes, payments and statements."""
+    portal, partner_id = asked.portal, asked.visitor.partner_id
+
+    def render() -> str:
+        cards = portal.shelf.of_partner(partner_id)
+        with _rows(asked) as rows:
+            page = quarters_page(rows, portal.programme, partner_id, portal.clock.now(), cards)
+        return asked.page("quarters.html", voice_of(asked, page.partner), page=page)
+
+    return HTMLResponse(await run_in_threadpool(render))
+
+
 async def show_why(asked: Asked) -> Response:
     """The partner's number, taken apart."""
     portal = asked.portal
 
     def render() -> str:
-        with snapshot(portal.engine) as connection:
-            rows = PartnerRows(connection, portal.programme.id, asked.visitor.partner_id)
-            address = read_address(asked.request.query_params)
-            page = why_page(rows, portal.programme, address, portal.clock.now())
+        with _rows(asked) as rows:
+            page = why_page(rows, portal.programme, read_quarter(asked.request.query_params), portal.clock.now())
         return asked.page("why.html", voice_of(asked, page.partner), page=page)
 
     return HTMLResponse(await run_in_threadpool(render))
@@ -88,19 +154,48 @@ def voice_of(asked: Asked, partner: SqlRow[Any] | None) -> Voice:
     return asked.voice(partner.language, partner.country) if partner else asked.voice()
 
 
+@contextmanager
+def _rows(asked: Asked) -> Iterator[PartnerRows]:
+    with snapshot(asked.portal.engine) as connection:
+        yield PartnerRows(connection, asked.portal.programme.id, asked.visitor.partner_id)
+
+
 def _page(asked: Asked) -> tuple[PartnerPage, Voice]:
     portal, partner_id = asked.portal, asked.visitor.partner_id
-    with snapshot(portal.engine) as connection:
-        rows = PartnerRows(connection, portal.programme.id, partner_id)
-        address = read_address(asked.request.query_params)
-        cards = portal.shelf.of_partner(partner_id)
-        page = partner_page(rows, portal.programme, partner_id, address, portal.clock.now(), cards)
+    quarter, cards = read_quarter(asked.request.query_params), portal.shelf.of_partner(partner_id)
+    with _rows(asked) as rows:
+        page = partner_page(rows, portal.programme, partner_id, quarter, portal.clock.now(), cards)
     return page, voice_of(asked, page.partner)
+
+
+def _sales_address(asked: Asked) -> SalesAddress:
+    today = asked.portal.clock.now().astimezone(asked.portal.programme.zone).date()
+    return read_sales(asked.request.query_params, Quarter.of(today))
+
+
+def _every_sale(asked: Asked, address: SalesAddress, voice: Voice) -> Iterator[Sequence[Cell]]:
+    """Holds a connection for as long as the rows are read."""
+    with _rows(asked) as rows:
+        yield from table_rows(rows.every_sale(address.wanted), asked.portal.programme, voice)
+
+
+def _voice(asked: Asked) -> Voice:
+    with _rows(asked) as rows:
+        return voice_of(asked, rows.partner())
+
+
+def _file_name(address: SalesAddress) -> str:
+    return f"sales-{address.wanted.quarter or ALL}"
 
 
 ROWS = (
     Row("/", show_partner, Needs.LINK, "partner"),
     Row("/events", follow_partner, Needs.LINK, "events"),
+    Row("/sales", show_sales, Needs.LINK, "sales"),
+    Row("/sales.csv", give_sales_csv, Needs.LINK, "sales-csv"),
+    Row("/sales.xlsx", give_sales_xlsx, Needs.LINK, "sales-xlsx"),
+    Row("/sale", show_sale, Needs.LINK, "sale"),
+    Row("/quarters", show_quarters, Needs.LINK, "quarters"),
     Row("/why", show_why, Needs.LINK, "why"),
     Row("/statements/{number}.{form}", give_statement, Needs.LINK, "statement"),
     Row("/weekly-mail", choose_weekly_mail, Needs.LINK, "weekly-mail", "POST"),
