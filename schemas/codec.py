@@ -26,6 +26,8 @@ from schemas.topics import TOPICS, Topic
 _AVRO = Path(__file__).parent / "avro"
 _PREFIX = struct.Struct(">bI")
 COMPATIBILITY = "FULL_TRANSITIVE"
+_NOT_THERE = (40401, 40402, 40403)
+"""A registry's own word for "no such subject, version, schema". Any other 404 is of something else at its address."""
 T = TypeVar("T")
 
 
@@ -88,7 +90,7 @@ class ConfluentRegistry:
         try:
             return action()
         except SchemaRegistryError as error:
-            if error.http_status_code == 404:
+            if error.http_status_code == 404 and error.error_code in _NOT_THERE:
                 raise LookupError(error.error_message) from error
             if error.http_status_code in (409, 422):
                 raise ValueError(error.error_message) from error

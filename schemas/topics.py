@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 from schemas import events as e
 
-_KEEP = {"cleanup.policy": "delete", "retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}
+_KEEP = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "message.timestamp.type": "LogAppendTime",
+}
 """Facts are kept for ever and stamped by the broker: a back-dated record would otherwise be deleted by retention."""
 _STATE = {
     "cleanup.policy": "compact",
@@ -54,7 +59,15 @@ PARTNERS = Topic(
     "partners", "partner id", (e.Partner,), "registry", ("streams", "notification", "payout", "portal"), _STATE
 )
 TALLIES = Topic("tallies", "programme/partner/quarter", (e.Tally,), "streams", ("portal",), _STATE)
-SALE_LINES = Topic("sale-lines", "partner/sale", (e.SaleLine,), "streams", ("portal", "payout"), _STATE)
+SALE_LINES = Topic(
+    "sale-lines",
+    "partner/sale",
+    (e.SaleLine,),
+    "streams",
+    ("portal", "payout"),
+    # The line of the largest sale, and what came back of it.
+    {**_STATE, "max.message.bytes": str(2 * SALES_BYTES_MAX)},
+)
 POSITIONS = Topic("positions", "source", (e.Position,), "streams", ("streams",), _STATE)
 TIER_CHANGES = Topic("tier-changes", "partner id", (e.TierChanged,), "streams", ("notification", "portal"), _KEEP)
 WEEKLY_SUMMARIES = Topic("weekly-summaries", "partner id", (e.WeeklySummary,), "streams", ("notification",), _KEEP)

@@ -11,8 +11,8 @@ from functools import cache
 PARTNER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # A sale or return id is whatever the reporter's system says, as long as it is printable and of bounded length.
 SALE_ID_LENGTH_MAX = 128
-# An Avro int has 32 bits, but not every writer minds; a larger number would not fit into a tally.
-QUANTITY_MAX = 2**31 - 1
+# An Avro int has 32 bits, but not every writer minds; and many such numbers would not fit into a tally together.
+QUANTITY_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from aiokafka.structs import ConsumerRecord
 
 from schemas.codec import Codec, Undecodable
 from schemas.events import Partner, SaleReported, SaleReturned
-from schemas.topics import PARTNERS, SALES
-from schemas.values import PARTNER_ID, QUANTITY_MAX, SALE_ID_LENGTH_MAX, partition_of
+from schemas.fit import UNFIT_PARTNER, unfit_content
+from schemas.topics import PARTNERS, SALES, SALES_BYTES_MAX
+from schemas.values import PARTNER_ID, partition_of
 
 
 class Stray(NamedTuple):
@@ -26,34 +28,39 @@ class DeadLetter(NamedTuple):
     message: str
 
 
+_ROOM_FOR_ONE_HEADER = 1024
+
+
 def read_sale(
     record: ConsumerRecord, codec: Codec, partition: int, partitions: int
 ) -> SaleReported | SaleReturned | Stray | DeadLetter:
     """Decide what a record of ``sales`` is: an event that this partition applies, or something else."""
     if record.value is None:
         return DeadLetter("no-value", "a tombstone says nothing about a sale")
+    if len(record.value) > SALES_BYTES_MAX:
+        # The broker's limit is on what was compressed; the sale's line must fit into its topic.
+        return DeadLetter("too-large", f"a report may have {SALES_BYTES_MAX} bytes, this one has {len(record.value)}")
     try:
         event = cast("SaleReported | SaleReturned", codec.decode(SALES, record.value))
     except Undecodable as error:
         return DeadLetter(error.reason, str(error))
     home = _home(event.partner_id, partitions)
     if home is None:
-        return DeadLetter("bad-partner-id", "partner_id may hold letters, digits, dot, dash and underscore, 64 at most")
-    if not _is_id(event.sale_id) or (isinstance(event, SaleReturned) and not _is_id(event.return_id)):
-        return DeadLetter("bad-id", f"an id must be printable and 1 to {SALE_ID_LENGTH_MAX} characters long")
-    if not -QUANTITY_MAX <= event.quantity <= QUANTITY_MAX:
-        return DeadLetter("bad-quantity", "a quantity must fit into 32 bits")
-    return event if home == partition else Stray(event.partner_id)
+        return DeadLetter(*UNFIT_PARTNER)
+    wrong = unfit_content(event)
+    if wrong is not None:
+        return DeadLetter(*wrong)
+    if home == partition:
+        return event
+    if size_of(record) > SALES_BYTES_MAX - _ROOM_FOR_ONE_HEADER:
+        return DeadLetter("too-large", "in the wrong partition, and with one more header too large for the right one")
+    return Stray(event.partner_id)
 
 
 @lru_cache(maxsize=32_768)
 def _home(partner_id: str, partitions: int) -> int | None:
     """The partition in which a partner's records belong; None if that is no partner's id."""
     return partition_of(partner_id.encode(), partitions) if PARTNER_ID.fullmatch(partner_id) else None
-
-
-def _is_id(text: str) -> bool:
-    return 0 < len(text) <= SALE_ID_LENGTH_MAX and text.isprintable()
 
 
 class Registration(NamedTuple):
@@ -63,7 +70,17 @@ class Registration(NamedTuple):
     partner: Partner | None
 
 
-def read_partner(record: ConsumerRecord, codec: Codec) -> Registration | DeadLetter:
+class KeyAndValue(Protocol):
+    """What of a record says who is registered."""
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+
+def read_partner(record: KeyAndValue, codec: Codec) -> Registration | DeadLetter:
     """Decide what a record of ``partners`` is."""
     partner_id = (record.key or b"").decode("utf-8", "replace")
     if not PARTNER_ID.fullmatch(partner_id):
@@ -77,3 +94,13 @@ def read_partner(record: ConsumerRecord, codec: Codec) -> Registration | DeadLet
     if partner.partner_id != partner_id:
         return DeadLetter("key-differs", "key and value name different partners")
     return Registration(partner_id, partner)
+
+
+def size_of(record: ConsumerRecord) -> int:
+    """Bytes of a record's key, value and headers."""
+    return len(record.key or b"") + len(record.value or b"") + size_of_headers(record.headers)
+
+
+def size_of_headers(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """Bytes of names and values."""
+    return sum(len(name.encode()) + len(value or b"") for name, value in headers)

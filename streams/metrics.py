@@ -34,3 +34,6 @@ RESTORE_SECONDS = Histogram(
     "rebate_restore_seconds", "Time to restore a partition", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 )
 CALENDAR_HELD = Gauge("rebate_calendar_held", "1 while a due moment is held because clock and broker disagree")
+STOPPED_BY_DEAD_LETTERS = Gauge(
+    "rebate_stopped_by_dead_letters", "1 if this worker reads no further because too many records can't be read"
+)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from faust.types import TP
 
-from deploy.runtime.errors import Exit, StaffelError
+from deploy.runtime.errors import Exit, NotReady, StaffelError
+from schemas.codec import RegistryAway
 from schemas.topics import Topic
 from streams import metrics
 from streams.held import HeldPartition
+from streams.letters import TooManyDeadLetters
 from streams.partition import Revoked
 from streams.restore import SOURCES
 from streams.surroundings import Surroundings
 
 _log = logging.getLogger("streams.owned")
+STOPPED_SECONDS = 60
+"""How long a worker that dead letters have stopped stays, so that its metrics are seen and nobody else runs into them
+at once."""
 
 
 class Owned:
@@ -95,13 +101,26 @@ class Owned:
             raise
         except Revoked as error:
             _log.info("%s; what was read is left to the new owner", error)
+        except RegistryAway as error:
+            # Nothing is known about the bytes: they are no dead letter, and nothing behind them may be applied first.
+            self._end(NotReady(str(error), "is the registry running? see ./staffel status"))
+        except TooManyDeadLetters as error:
+            metrics.STOPPED_BY_DEAD_LETTERS.set(1)
+            _log.critical("the worker stops and will end: %s", error.message)
+            # Faust would wait for the batch that is not going to be applied.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end, error)
+            await asyncio.sleep(STOPPED_SECONDS)
+            self._end(error)
         except BaseException as error:  # noqa: BLE001
-            _log.critical("the worker ends: %r", error, exc_info=not isinstance(error, StaffelError))
-            code = Exit.FAILED
-            if isinstance(error, StaffelError):
-                code = error.exit_code
-                print(f"worker: {error.message}\nhint: {error.hint}", file=sys.stderr, flush=True)
-            self._around.machine.exit(code)
+            self._end(error)
+
+    def _end(self, error: BaseException) -> None:
+        _log.critical("the worker ends: %r", error, exc_info=not isinstance(error, StaffelError))
+        code = Exit.FAILED
+        if isinstance(error, StaffelError):
+            code = error.exit_code
+            print(f"worker: {error.message}\nhint: {error.hint}", file=sys.stderr, flush=True)
+        self._around.machine.exit(code)
 
     def _numbers(self, assigned: Iterable[TP], topic: Topic) -> set[int]:
         name = topic.full_name(self._around.settings.topic_prefix)

@@ -34,6 +34,7 @@ from schemas.topics import (
 from schemas.values import line_key, tally_key
 from streams import metrics
 from streams.intake import DeadLetter, Registration, Stray, read_partner, read_sale
+from streams.letters import as_letter
 from streams.restore import CALENDAR, Log, Restored, restore
 from streams.rules.calendar import MomentKind, due
 from streams.rules.fold import Draft
@@ -200,8 +201,10 @@ class Partition:
                 draft.results["rerouted", ""] += 1
                 return self._rerouted(record, found.partner_id)
             found = DeadLetter("stray-twice", "re-routed, and wrong again")
-        draft.results["dead-letter", found.reason] += 1
-        return self._dead_letter(record, found)
+        settings = self._around.settings
+        excess = self._restored.excess.after_letter(record.offset, settings.dead_letters_percent_max)
+        self._restored.excess = excess.within(settings, f"{SALES.name} partition {self.number}")
+        return self._dead_letter(record, found, draft)
 
     def _fold_partners(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
         others = []
@@ -210,7 +213,7 @@ class Partition:
                 case Registration(partner_id, partner):
                     draft.partner(partner_id, partner, self._recorded_at(record))
                 case DeadLetter() as letter:
-                    others.append(self._dead_letter(record, letter))
+                    others.append(self._dead_letter(record, letter, draft))
         return others
 
     def _clocks_agree(self) -> bool:
@@ -234,12 +237,12 @@ class Partition:
 
         A record that can't be delivered fails the commit, so none needs to be asked what became of it.
         """
-        produce, prefix = self._producer.produce, self._around.settings.topic_prefix
+        prefix = self._around.settings.topic_prefix
         self._producer.begin_transaction()
         self._write_state(draft)
         for topic, key, value, headers, partition in [*self._event_records(draft), *others]:
             where = {} if partition is None else {"partition": partition}
-            produce(topic.full_name(prefix), value=value, key=key, headers=headers, **where)
+            self._produce(topic.full_name(prefix), value=value, key=key, headers=headers, **where)
         for position in positions.values():
             self._write_position(position)
         self._producer.commit_transaction(_COMMIT_SECONDS)
@@ -247,7 +250,7 @@ class Partition:
         self._restored.positions.update(positions)
 
     def _write_position(self, position: Position) -> None:
-        self._producer.produce(
+        self._produce(
             POSITIONS.full_name(self._around.settings.topic_prefix),
             value=self._around.codec.encode(POSITIONS, position),
             key=position.source.encode(),
@@ -260,7 +263,7 @@ class Partition:
             self._broker_time = message.timestamp()[1] / 1000, self._around.machine.monotonic()
 
     def _write_state(self, draft: Draft) -> None:
-        produce, codec, prefix = self._producer.produce, self._around.codec, self._around.settings.topic_prefix
+        produce, codec, prefix = self._produce, self._around.codec, self._around.settings.topic_prefix
         name, head = SALE_LINES.full_name(prefix), codec.head(SALE_LINES)
         for partner_id, own in draft.lines:
             for sale_id, packed in own.items():
@@ -270,6 +273,14 @@ class Partition:
         for tally in draft.tallies.values():
             key = tally_key(tally.programme_id, tally.partner_id, tally.quarter).encode()
             produce(name, value=codec.encode(TALLIES, tally), key=key, partition=self.number)
+
+    def _produce(self, name: str, **record: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(name, **record)
+                return
+            except BufferError:  # large records: some must be on their way before there is room for more
+                self._producer.poll(0.1)
 
     def _event_records(self, draft: Draft) -> list[Outgoing]:
         now = self._around.clock.now()
@@ -286,19 +297,10 @@ class Partition:
         origin = f"{record.partition}/{record.offset}".encode()
         return Outgoing(SALES, partner_id.encode(), record.value, [*record.headers, (_REROUTED, origin)])
 
-    def _dead_letter(self, record: ConsumerRecord, letter: DeadLetter) -> Outgoing:
-        """The original bytes, untouched, with where they came from and what is wrong in headers."""
-        metrics.DEAD_LETTERS.labels(letter.reason).inc()
-        origin = {
-            "dlq.topic": record.topic,
-            "dlq.partition": str(record.partition),
-            "dlq.offset": str(record.offset),
-            "dlq.timestamp": str(record.timestamp),
-            "dlq.reason": letter.reason,
-            "dlq.message": letter.message,
-        }
-        headers = [*record.headers, *((name, text.encode()) for name, text in origin.items())]
-        return Outgoing(DEAD_LETTERS, record.key, record.value, headers, self.number)
+    def _dead_letter(self, record: ConsumerRecord, letter: DeadLetter, draft: Draft) -> Outgoing:
+        draft.results["dead-letter", letter.reason] += 1
+        key, value, headers = as_letter(record, letter, self._restored.excess)
+        return Outgoing(DEAD_LETTERS, key, value, headers, self.number)
 
     def _draft(self) -> Draft:
         at = datetime.fromtimestamp(self._restored.positions[CALENDAR].offset / 1000, UTC)
@@ -324,6 +326,9 @@ class Partition:
     def _measure(self, source: Topic, records: Sequence[ConsumerRecord], draft: Draft, seconds: float) -> None:
         metrics.APPLY_SECONDS.observe(seconds)
         metrics.POSITION.labels(source.name, str(self.number)).set(self.next_offset(source) - 1)
+        for (result, reason), number in draft.results.items():
+            if result == "dead-letter":
+                metrics.DEAD_LETTERS.labels(reason).inc(number)
         if source is PARTNERS or not records:
             return
         for (result, reason), number in draft.results.items():

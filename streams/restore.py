@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 from confluent_kafka import IsolationLevel, KafkaError, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -17,7 +17,9 @@ from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
 from schemas.events import Partner, Position, SaleLine, Tally
 from schemas.packed import cut, pack
-from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
+from schemas.topics import DEAD_LETTERS, PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
+from streams.intake import DeadLetter, Registration, read_partner
+from streams.letters import Excess
 from streams.rules.fold import State
 from streams.rules.terms import Programme
 from streams.surroundings import Surroundings
@@ -35,6 +37,8 @@ class Restored:
 
     state: State = field(default_factory=State)
     positions: dict[str, Position] = field(default_factory=dict)
+    excess: Excess = Excess()
+    """Of dead letters, as of the last one."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
         known = restored.positions.get(PARTNERS.name)
         for message in reader.read(PARTNERS, known.offset + 1 if known else 0):
             _note_partner(restored.state, codec, message)
+        restored.excess = _last_excess(reader, admin, around, partition)
     finally:
         reader.close()
     logs = _logs(admin, around.settings.topic_prefix, partition)
@@ -87,15 +92,30 @@ def _keep_lines(state: State, codec: Codec, messages: Iterable[Message]) -> None
 
 
 def _note_partner(state: State, codec: Codec, message: Message) -> None:
-    value = message.value()
-    if value is None:
-        state.keep_partner(message.key().decode("utf-8", "replace"), None)
-        return
-    try:
-        partner = cast(Partner, codec.decode(PARTNERS, value))
-    except ValueError:
-        return  # was put aside when it was first read
-    state.keep_partner(partner.partner_id, partner)
+    match read_partner(_KeyAndValue(message.key(), message.value()), codec):
+        case Registration(partner_id, None):
+            state.keep_partner(partner_id, None)
+        case Registration(partner_id, Partner() as partner):
+            state.keep_partner(partner_id, partner)
+        case DeadLetter():
+            pass  # was put aside when it was first read
+
+
+class _KeyAndValue(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+
+
+def _last_excess(reader: _Reader, admin: AdminClient, around: Surroundings, partition: int) -> Excess:
+    """What the last dead letter says; it may lie behind the markers and records of aborted transactions."""
+    name = DEAD_LETTERS.full_name(around.settings.topic_prefix)
+    end = _latest(admin, [TopicPartition(name, partition)], IsolationLevel.READ_COMMITTED)[name]
+    for back in (20, 500):
+        for message in reversed(list(reader.read(DEAD_LETTERS, end, max(0, end - back)))):
+            found = Excess.of(message.headers())
+            if found is not None:
+                return found
+    return Excess()
 
 
 def _value(message: Message) -> bytes:
@@ -107,7 +127,7 @@ def _value(message: Message) -> bytes:
 
 
 class _Reader:
-    """Reads one partition of a topic from its start to an offset."""
+    """Reads one partition of a topic from one offset to another."""
 
     def __init__(self, around: Surroundings, partition: int) -> None:
         self._prefix, self._partition = around.settings.topic_prefix, partition
@@ -116,11 +136,11 @@ class _Reader:
         # A partition whose leader is not known yet waits up to a second for the client to look again.
         self._consumer.list_topics(timeout=10)
 
-    def read(self, topic: Topic, end: int) -> Iterator[Message]:
-        if end <= 0:
+    def read(self, topic: Topic, end: int, start: int = 0) -> Iterator[Message]:
+        if end <= start:
             return
         name = topic.full_name(self._prefix)
-        self._consumer.assign([TopicPartition(name, self._partition, 0)])
+        self._consumer.assign([TopicPartition(name, self._partition, start)])
         while True:
             for message in self._consumer.consume(5000, 0.05):
                 error = message.error()

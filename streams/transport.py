@@ -17,6 +17,8 @@ from faust.events import Event
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.lenient import read_leniently
+
 _FETCH_WAIT_MILLISECONDS = 50
 
 
@@ -81,6 +83,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         except NoOffsetForPartitionError:
             # The fetcher looked for a committed offset before we had said where to begin. Once; now it is told.
+            return {}
+        except UnicodeDecodeError:
+            # The name of a header is no UTF-8. What was taken out of this fetch with it, of any partition, is gone.
+            read_leniently()
+            for partition in consumer.assignment():
+                consumer.seek(partition, self.handed[TP(partition.topic, partition.partition)])
             return {}
         slices: dict[TP, Any] = {}
         for partition, records in fetched.items():

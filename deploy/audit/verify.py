@@ -21,8 +21,9 @@ from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry, RegistryAway, Undecodable
 from schemas.events import Event, Partner, Phase, Position, QuarterClosed, SaleReported, SaleReturned, Tally
-from schemas.topics import PARTNERS, POSITIONS, QUARTER_CLOSES, SALES, TALLIES, Topic
-from schemas.values import PARTNER_ID, QUANTITY_MAX, SALE_ID_LENGTH_MAX, partition_of
+from schemas.fit import unfit
+from schemas.topics import PARTNERS, POSITIONS, QUARTER_CLOSES, SALES, SALES_BYTES_MAX, TALLIES, Topic
+from schemas.values import partition_of
 from services.intake.log import records
 
 _STEP = 50_000
@@ -47,7 +48,7 @@ class Finding(NamedTuple):
 
 
 class _Topics:
-    """Decodes what it reads; what can't be decoded was put aside by the stream, too."""
+    """Decodes what it reads; what can't be decoded or is too large was put aside by the stream, too."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -56,6 +57,8 @@ class _Topics:
     def read(self, topic: Topic) -> Iterator[tuple[Message, Event | None]]:
         for message in records(self._settings, topic):
             value = message.value()
+            if topic is SALES and len(value or b"") > SALES_BYTES_MAX:
+                continue
             try:
                 yield message, None if value is None else self._codec.decode(topic, value)
             except Undecodable:
@@ -147,12 +150,9 @@ def _recount(
 
 def _belongs(event: Event | None, partition: int, partitions: int) -> bool:
     """Whether the stream applies the record here: not if it belongs to another partition or is put aside."""
-    if not isinstance(event, SaleReported | SaleReturned) or not PARTNER_ID.fullmatch(event.partner_id):
+    if not isinstance(event, SaleReported | SaleReturned) or unfit(event) is not None:
         return False
-    ids = [event.sale_id] + ([event.return_id] if isinstance(event, SaleReturned) else [])
-    sound = all(0 < len(text) <= SALE_ID_LENGTH_MAX and text.isprintable() for text in ids)
-    sound = sound and abs(event.quantity) <= QUANTITY_MAX
-    return sound and partition_of(event.partner_id.encode(), partitions) == partition
+    return partition_of(event.partner_id.encode(), partitions) == partition
 
 
 def _closing(settings: Settings, tallies: Collection[Key], before: Positions, after: Positions) -> set[str]:

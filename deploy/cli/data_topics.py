@@ -1,4 +1,4 @@
-"""``topics create``, ``topics show`` and ``replay``."""
+"""``topics create``, ``topics show``, ``topics mend`` and ``replay``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deploy.runtime.errors import Exit
 from deploy.runtime.settings import Loaded
 
 app = typer.Typer(rich_markup_mode=None)
-topics = typer.Typer(rich_markup_mode=None, help="Create or show the Kafka topics.")
+topics = typer.Typer(rich_markup_mode=None, help="Create, show or mend the Kafka topics.")
 app.add_typer(topics, name="topics")
 
 
@@ -69,6 +69,23 @@ def show(loaded: Loaded, as_json: JsonFlag = False) -> None:
         print(output.table(("topic", "partitions", "replicas", "cleanup", "written by", "state"), cells))
     if any(row.differences for row in found):
         raise typer.Exit(Exit.DIFFERS)
+
+
+@topics.command("mend", epilog=ending("./staffel topics mend", exits=(Exit.NOT_READY,)))
+@takes_settings("data", "port_base", "kafka")
+def mend(loaded: Loaded, as_json: JsonFlag = False) -> None:
+    """Bring the settings of the topics that are there in line with the table: retention, cleanup, sizes.
+
+    Nothing is read, moved or deleted. What the table says nothing of stays as it is; partitions and replicas are not
+    touched.
+    """
+    from services.intake import topics as intake
+
+    changed = intake.mend(loaded.settings)
+    if as_json:
+        output.print_json({"changed": changed})
+    else:
+        print("\n".join(changed) or "all topics are set as they should be")
 
 
 @app.command("replay", epilog=ending("./staffel replay --dry-run", "./staffel replay", exits=(Exit.NOT_READY,)))

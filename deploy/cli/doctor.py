@@ -282,7 +282,10 @@ def _topics(settings: Settings) -> Finding:
             raise StaffelError(text, "create them: ./staffel topics create")
         other = [f"{row.name}: {', '.join(row.differences)}" for row in rows if row.differences]
         if other:
-            raise StaffelError("; ".join(other), "bring the broker's settings in line with ./staffel topics show")
+            raise StaffelError(
+                "; ".join(other),
+                "bring them in line: ./staffel topics mend; partitions and replicas: ./staffel topics show",
+            )
         return f"{len(rows)} as in the table"
 
     return _tried("topics", look)

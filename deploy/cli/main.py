@@ -55,6 +55,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "check": Row("deploy.cli.data", "Check configuration and programme file, then exit"),
         "config": Row("deploy.cli.data", "Show the settings and where each value comes from"),
         "bench": Row("deploy.cli.bench", "Measure how fast this machine does the work"),
+        "chaos": Row("deploy.cli.chaos", "Break a stack of its own on purpose, and prove that nothing was lost"),
         "env": Row("deploy.cli.stack", "Print the stack's addresses as export lines for other tools"),
     },
     "Let in": {
@@ -77,7 +78,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "sales": Row("deploy.cli.data", "Import reports of sales and returns"),
         "sell": Row("deploy.cli.data", "Send one sale by hand"),
         "take-back": Row("deploy.cli.data", "Send one return by hand"),
-        "topics": Row("deploy.cli.data", "Create or show the Kafka topics"),
+        "topics": Row("deploy.cli.data", "Create, show or mend the Kafka topics"),
         "read-model": Row("deploy.cli.read_model", "Check, rebuild or export what the pages are made of"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },

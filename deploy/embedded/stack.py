@@ -209,6 +209,8 @@ class Stack:
         from services.intake import topics
 
         created = topics.create(self.settings)
+        if "kafka" in self.parts:  # our own broker's: what an older version created is set as this one needs it
+            topics.mend(self.settings)
         self._report(
             f"{len(created)} topics created, schemas registered" if created else "topics and schemas are there"
         )

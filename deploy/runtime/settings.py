@@ -78,6 +78,10 @@ class Settings:
     topic_prefix: str = setting("staffel.", "Put before every topic's name")
     partitions: int = setting(4, "Partitions of each topic; can't be changed once they exist")
     app_id: str = setting("staffel", "Name of the stream's consumer group and of its transactions")
+    dead_letters_percent_max: int = setting(
+        20, "Share of a partition's sales that may be unreadable before its worker stops, in percent (0: any)"
+    )
+    dead_letters_excess_max: int = setting(200, "It stops at so many dead letters more than that share")
     replication: int = setting(1, "Replicas of each topic; 3 in production")
     single_node: bool = setting(True, "Accept a broker without replicas; say false in production")
     mail_from: str = setting("Partner Programme <partner@staffel.example>", "Sender of the mails")

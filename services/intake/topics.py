@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from deploy.runtime import kafka
 from deploy.runtime.errors import NotReady, StaffelError
@@ -60,6 +67,31 @@ def create(settings: Settings) -> list[str]:
     return [topic.full_name(settings.topic_prefix) for topic in missing]
 
 
+def mend(settings: Settings) -> list[str]:
+    """Set each topic's settings to what the table says, the others stay. Returns what was changed, in words.
+
+    Safe to repeat. Raises NotReady if the broker is away, StaffelError if it refuses.
+    """
+    admin = _admin(settings)
+    existing = _existing(admin, settings)
+    changed, wanted = [], []
+    for topic in TOPICS:
+        name = topic.full_name(settings.topic_prefix)
+        different = _different(admin, name, topic) if name in existing else {}
+        entries = [
+            ConfigEntry(key, topic.config[key], incremental_operation=AlterConfigOpType.SET) for key in different
+        ]
+        if entries:
+            wanted.append(ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries))
+        changed += [f"{name}: {key} was {value}, is {topic.config[key]}" for key, value in different.items()]
+    for outcome in (admin.incremental_alter_configs(wanted, request_timeout=_TIMEOUT) if wanted else {}).values():
+        try:
+            outcome.result()
+        except KafkaException as error:
+            raise StaffelError(f"the broker refuses to change a topic: {error.args[0].str()}") from None
+    return changed
+
+
 def show(settings: Settings) -> list[Found]:
     """Compare each row of the table with the broker."""
     admin = _admin(settings)
@@ -81,13 +113,15 @@ def show(settings: Settings) -> list[Found]:
 
 
 def _config_differences(admin: AdminClient, name: str, topic: Topic) -> list[str]:
+    different = _different(admin, name, topic)
+    return [f"{key} is {value}, should be {topic.config[key]}" for key, value in different.items()]
+
+
+def _different(admin: AdminClient, name: str, topic: Topic) -> dict[str, str]:
+    """Settings that the broker has otherwise than the table, and what it has."""
     resource = ConfigResource(ResourceType.TOPIC, name)
     live = admin.describe_configs([resource], request_timeout=_TIMEOUT)[resource].result()
-    return [
-        f"{key} is {live[key].value}, should be {value}"
-        for key, value in topic.config.items()
-        if key in live and live[key].value != value
-    ]
+    return {key: live[key].value for key, value in topic.config.items() if key in live and live[key].value != value}
 
 
 def _admin(settings: Settings) -> AdminClient:

@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping
 from datetime import date
 
-from schemas.values import PARTNER_ID, SALE_ID_LENGTH_MAX
+from schemas.values import PARTNER_ID, QUANTITY_MAX, SALE_ID_LENGTH_MAX
 from services.kit.csvfile import Refused
 
-QUANTITY_MAX = 1_000_000
 NAME_LENGTH_MAX = 200
 PARTNER_ID_HINT = "letters, digits, dot, dash and underscore, 64 at most, beginning with a letter or digit"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

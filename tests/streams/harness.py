@@ -39,6 +39,9 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "TOPIC_PREFIX": settings.topic_prefix,
         "PARTITIONS": settings.partitions,
         "PROGRAMME": settings.programme,
+        "SINGLE_NODE": settings.single_node,
+        "DEAD_LETTERS_PERCENT_MAX": settings.dead_letters_percent_max,
+        "DEAD_LETTERS_EXCESS_MAX": settings.dead_letters_excess_max,
     }
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STAFFEL_")}
     return clean | {f"STAFFEL_{name}": str(value) for name, value in own.items()} | {"PYTHONPATH": str(ROOT)} | more
