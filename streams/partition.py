@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
@@ -36,7 +37,7 @@ from streams import metrics
 from streams.intake import DeadLetter, Registration, Stray, read_partner, read_sale
 from streams.letters import as_letter
 from streams.restore import CALENDAR, Log, Restored, restore
-from streams.rules.calendar import MomentKind, due
+from streams.rules.calendar import Moment, MomentKind, due
 from streams.rules.fold import Draft
 from streams.surroundings import Surroundings
 from streams.transport import Slice
@@ -118,21 +119,26 @@ class Partition:
         self._measure(source, records, draft, self._around.machine.monotonic() - started)
 
     def apply_calendar(self) -> None:
-        """Apply each moment that has become due, in a transaction each."""
+        """Apply each moment that has become due, in a transaction each; what is due at the same instant in one."""
         done = self._restored.positions[CALENDAR].offset
-        programme = self._around.programme
         after = datetime.fromtimestamp(done / 1000, UTC)
-        for moment in due(programme, after, self._around.clock.now()):
+        moments = due(self._around.programme, after, self._around.clock.now())
+        for at, together in groupby(moments, key=lambda moment: moment.at):
             if not self._clocks_agree():
                 metrics.CALENDAR_HELD.set(1)
                 return
             metrics.CALENDAR_HELD.set(0)
-            if moment.at > self._around.clock.now():
+            if at > self._around.clock.now():
                 return  # the clock was wrong when it was asked what is due, and is right by now
-            draft = self._draft()
+            self._apply_moments(at, list(together))
+
+    def _apply_moments(self, at: datetime, moments: Sequence[Moment]) -> None:
+        draft = self._draft()
+        for moment in moments:
             draft.moment(moment)
-            self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(moment.at))}, [])
-            metrics.CALENDAR_AT.labels(str(self.number)).set(moment.at.timestamp())
+        self._commit(draft, {CALENDAR: self._position(CALENDAR, self._milliseconds(at))}, [])
+        metrics.CALENDAR_AT.labels(str(self.number)).set(at.timestamp())
+        for moment in moments:
             if moment.kind is not MomentKind.WEEK:
                 state = 2 if moment.kind is MomentKind.FINAL else 1
                 metrics.CLOSE_STATE.labels(str(moment.quarter)).set(state)

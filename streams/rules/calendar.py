@@ -24,6 +24,9 @@ class MomentKind(StrEnum):
     FINAL = "final"
 
 
+_ORDER = [MomentKind.WEEK, MomentKind.PROVISIONAL, MomentKind.FINAL]
+
+
 class Moment(NamedTuple):
     """Something due at an instant: for a week the Monday, else the first day of the quarter."""
 
@@ -37,7 +40,7 @@ class Moment(NamedTuple):
 
 
 def due(programme: Programme, after: datetime, until: datetime) -> list[Moment]:
-    """The moments later than ``after`` and not later than ``until``, in order.
+    """The moments later than ``after`` and not later than ``until``, in order; provisional before final.
 
     Of weekly summaries only the latest: after a month of downtime nobody wants four.
     """
@@ -53,7 +56,7 @@ def due(programme: Programme, after: datetime, until: datetime) -> list[Moment]:
     monday = _monday_before(programme, until)
     if after < monday.at:
         moments.append(monday)
-    return sorted(moments)
+    return sorted(moments, key=lambda moment: (moment.at, _ORDER.index(moment.kind), moment.day))
 
 
 def _quarters(programme: Programme, after: datetime, until: datetime) -> Iterator[Quarter]:

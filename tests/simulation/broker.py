@@ -213,6 +213,11 @@ class Broker:
         for transaction in list(self._unmarked):
             self._finish(transaction)
 
+    def abort_all(self) -> None:
+        """Everything that is open ends now."""
+        for owner in self._owners.values():
+            self._abort(owner)
+
     def expire(self) -> None:
         """Abort what is open for too long; its producer is fenced."""
         for owner in self._owners.values():

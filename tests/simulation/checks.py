@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from deploy.audit.recount import Recount, Standing
-from deploy.runtime.settings import ROOT
 from schemas.codec import Undecodable, header
 from schemas.events import (
     CloseKind,
@@ -38,10 +36,9 @@ from schemas.topics import (
 )
 from schemas.values import partition_of
 from tests.simulation.broker import Entry
-from tests.simulation.world import World
+from tests.simulation.world import World, programme_text
 
 BERLIN = ZoneInfo("Europe/Berlin")
-GRACE_DAYS = 28
 CLOCK_TOLERANCE = timedelta(minutes=5)
 REROUTED = "staffel-rerouted-from"
 EVENTS = (TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES)
@@ -51,18 +48,13 @@ class Wrong(AssertionError):
     """What was published is not what the records say."""
 
 
-@cache
-def programme_text() -> str:
-    return (ROOT / "programme.toml").read_text("utf-8")
-
-
 class Published:
     """All that readers of committed records can see, decoded once."""
 
     def __init__(self, world: World) -> None:
         self._world, self._records = world, world.committed
         self._events: dict[Topic, list[tuple[int, Entry, Any]]] = {}
-        self.prefix = world.prefix
+        self.prefix, self.grace_days = world.prefix, world.grace_days
         self.partitions = world.partitions
         self.now = datetime.fromtimestamp(world.now(), UTC)
 
@@ -155,7 +147,7 @@ def partners_of(published: Published) -> dict[str, tuple[Partner, Entry]]:
 
 
 def standings_are_the_recount(published: Published, tallies: dict[tuple[str, str], Tally]) -> None:
-    auditor = Recount(programme_text())
+    auditor = Recount(programme_text(published.grace_days))
     for number, entry, event in published.events(SALES):
         if published.home(event.partner_id) == number:
             auditor.add(event, datetime.fromtimestamp(entry.timestamp / 1000, UTC))
@@ -232,17 +224,17 @@ def closes_make_payable_what_is_due(published: Published, tallies: dict[tuple[st
                 and (total == (close.rebate_minor if close.revision else 0))
             ):
                 raise Wrong(f"a close that does not add up: {close}")
-        final = published.now >= _final_at(key[1])
+        final = published.now >= _final_at(key[1], published.grace_days)
         if total != (tally.rebate_minor if final else 0):
             raise Wrong(f"{key}: payable {total}, rebate {tally.rebate_minor}")
     if told:
         raise Wrong(f"closes without a tally: {sorted(told)}")
 
 
-def _final_at(quarter: str) -> datetime:
+def _final_at(quarter: str, grace_days: int) -> datetime:
     year, number = int(quarter[:4]), int(quarter[5])
     end = date(year + 1, 1, 1) if number == 4 else date(year, 3 * number + 1, 1)
-    day = end + timedelta(days=GRACE_DAYS)
+    day = end + timedelta(days=grace_days)
     return datetime(day.year, day.month, day.day, tzinfo=BERLIN)
 
 

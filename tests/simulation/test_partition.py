@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -21,7 +22,7 @@ from streams.transport import Slice
 from tests.rules.facts import a_partner, a_sale
 from tests.simulation.broker import Broker, Entry
 from tests.simulation.clients import Admin, Faults, Producer, Reader
-from tests.simulation.loop import Lane, Loop
+from tests.simulation.loop import Ended, Lane, Loop
 from tests.simulation.world import PREFIX, codec, programme, settings
 
 START = datetime(2026, 12, 20, 12, tzinfo=UTC)
@@ -30,7 +31,7 @@ START = datetime(2026, 12, 20, 12, tzinfo=UTC)
 class Bench:
     """A broker, a machine whose clock may be wrong, and what a partition gets of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_days: int = 28) -> None:
         self.true, self.wrong_by, self.elapsed = START.timestamp(), 0.0, 0.0
         self.at_call: Callable[[str], None] = lambda _: None
         self.broker = Broker(lambda: self.true, lambda: self.elapsed)
@@ -42,10 +43,27 @@ class Bench:
             cast(Any, lambda **options: Reader(self.broker, self.call, **options)),
             cast(Any, lambda: Admin(self.broker, self.call)),
         )
-        self.around = Surroundings(settings(1), codec(), self, programme(), clients, cast(Any, self))
+        self.around = Surroundings(settings(1), codec(), self, programme(grace_days), clients, cast(Any, self))
 
     def call(self, what: str) -> None:
         self.at_call(what)
+
+    def die_at_call(self, number: int, work: Callable[[], None]) -> bool:
+        """Do work that ends at a call to Kafka, as by kill -9. Whether it came to that call."""
+        calls = itertools.count()
+
+        def die(_: str) -> None:
+            if next(calls) == number:
+                raise Ended
+
+        self.at_call = die
+        try:
+            work()
+        except Ended:
+            return True
+        finally:
+            self.at_call = lambda _: None
+        return False
 
     # The machine and its clock.
     rate = 1.0
@@ -169,6 +187,26 @@ def test_who_was_not_known_at_the_final_close_is_paid_when_he_registers_again(be
     partition.apply(PARTNERS, [bench.piece(PARTNERS, 2, 3)])
     closes: list[QuarterClosed] = bench.events(QUARTER_CLOSES)
     assert [(c.quarter, c.revision, c.payable_minor) for c in closes] == [("2026Q4", 1, 5000)]
+
+
+@pytest.mark.parametrize(("grace_days", "also"), [(0, ("2027Q1", 1, 0)), (28, None), (90, ("2026Q3", 1, 0))])
+def test_wherever_the_owner_dies_amid_the_closes_each_happens_once(grace_days: int, also: Any) -> None:
+    """With no days of grace, or 90, two closes fall on one instant."""
+    expected = [("2026Q4", 0, 0), ("2026Q4", 1, 5000), ("2027Q1", 0, 0), *([also] if also else [])]
+    for died_at in itertools.count():
+        bench = Bench(grace_days)
+        bench.send(PARTNERS, a_partner())
+        bench.send(SALES, a_sale(units=10))
+        partition = Partition.take(0, bench.around)
+        partition.apply(PARTNERS, [bench.piece(PARTNERS, 0, 1)])
+        partition.apply(SALES, [bench.piece(SALES, 0, 1)])
+        bench.true = datetime(2027, 4, 2, tzinfo=UTC).timestamp()
+        died = bench.die_at_call(died_at, partition.apply_calendar)
+        Partition.take(0, bench.around).apply_calendar()
+        closes = [(e.quarter, e.revision, e.payable_minor) for e in bench.events(QUARTER_CLOSES)]
+        assert sorted(closes) == sorted(expected)
+        if not died:
+            return
 
 
 def test_nothing_that_waits_behind_a_failed_transaction_begins(bench: Bench) -> None:

@@ -74,8 +74,14 @@ def settings(partitions: int) -> Settings:
 
 
 @cache
-def programme() -> Programme:
-    return parse((ROOT / "programme.toml").read_text("utf-8"))
+def programme_text(grace_days: int = 28) -> str:
+    """The programme that ships, or with other days of grace: with 0 or 90 two closes fall on the same instant."""
+    return (ROOT / "programme.toml").read_text("utf-8").replace("grace_days = 28 ", f"grace_days = {grace_days} ")
+
+
+@cache
+def programme(grace_days: int = 28) -> Programme:
+    return parse(programme_text(grace_days))
 
 
 class WorldsFaults(Faults):
@@ -111,7 +117,8 @@ class World:
         self.calm, self.calm_since = False, 0.0
         self._broken: Broken | None = None
         self.partitions = self.chance.choice([1, 2, 2, 3])
-        self.settings, self.codec, self.programme = settings(self.partitions), codec(), programme()
+        self.grace_days = self.chance.choice([28, 28, 28, 0, 90])
+        self.settings, self.codec, self.programme = settings(self.partitions), codec(), programme(self.grace_days)
         self.source_of = {topic.full_name(PREFIX): topic for topic in (SALES, PARTNERS)}
         self.broker = Broker(self.now, lambda: self.elapsed)
         for topic in TOPICS:
@@ -326,12 +333,12 @@ class World:
         """All workers end; then a log of ``sales`` is not any more what it was. Whether there is one to break."""
         for worker in self.workers:
             worker.alive = False
-        self.broker.write_all_markers()
+        self.broker.abort_all()
         for number, log in enumerate(self.broker.topics[POSITIONS.full_name(PREFIX)].logs):
             for entry in log.read(0, committed=True):
-                if entry.key == SALES.name.encode():
-                    self.damaged = number
-                    position = cast(Position, self.codec.decode(POSITIONS, entry.value or b"")).offset
+                found = cast(Position, self.codec.decode(POSITIONS, entry.value or b""))
+                if found.source == SALES.name and found.offset >= 5:
+                    self.damaged, position = number, found.offset
         if self.damaged is not None:
             self.trace("broker", f"breaks sales/{self.damaged} by {damage.__name__}")
             damage(self.damaged, position)
@@ -340,8 +347,9 @@ class World:
     def _log_anew(self, _number: int, _position: int) -> None:
         self.broker.create(SALES.full_name(PREFIX), self.partitions)
 
-    def _log_cut(self, number: int, position: int) -> None:
-        self.broker.log(SALES.full_name(PREFIX), number).cut(position)
+    def _log_cut(self, number: int, _position: int) -> None:
+        # All of it, so that it does not grow beyond the position again before anybody looks: that would not be seen.
+        self.broker.log(SALES.full_name(PREFIX), number).cut(0)
 
     def _log_begun_later(self, number: int, position: int) -> None:
         log = self.broker.log(SALES.full_name(PREFIX), number)
