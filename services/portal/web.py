@@ -39,6 +39,7 @@ from services.portal.routes import (
     desk,
     door,
     holds,
+    lists,
     looking,
     partner,
     payments,
@@ -67,6 +68,7 @@ ROWS: tuple[Row, ...] = (
     *claims.ROWS,
     *payments.ROWS,
     *holds.ROWS,
+    *lists.ROWS,
 )
 """Every route of the portal, with what it needs."""
 

@@ -188,8 +188,8 @@ def _same_files(connection: Connection, claim: Row[Any]) -> list[Found]:
 def still_open() -> ColumnElement[bool]:
     """Whether a row of ``open_serials`` is still open: staff may have entered that just this unit came back, which the
     sale's line does not tell as long as units are left."""
-    t = staff_returns.c
-    return ~exists().where(_same_sale(staff_returns, open_serials), t.serial_number == open_serials.c.serial_number)
+    came_back = staff_returns.c.serial_number.in_((open_serials.c.serial_number, ""))
+    return ~exists().where(_same_sale(staff_returns, open_serials), came_back)
 
 
 def _same_sale(one: Any, other: Any) -> Any:
