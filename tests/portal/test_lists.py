@@ -170,7 +170,7 @@ def test_what_does_not_count_is_counted_by_reason_and_listed(site: Site) -> None
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=";"))
     assert {row[3] for row in rows[1:]} == {"S-3", "X-20", "S-21", "'=S"}
     assert len(cells(anna.get("/rejected.xlsx?quarter=2026Q4&reason=some-later-reason").content)) == 2
-    for address in ("/rejected?quarter=2020Q1", "/rejected?quarter=x", "/rejected.csv", "/rejected?page=x"):
+    for address in ("/rejected?quarter=2020Q1", "/rejected?quarter=x", "/rejected.csv?quarter=x", "/rejected?page=x"):
         assert anna.get(address).status_code == 404
 
 

@@ -103,9 +103,12 @@ async def show_uncounted(asked: Asked) -> Response:
 async def give_uncounted(asked: Asked) -> Response:
     """The same as a file."""
     voice, reason = asked.voice(), _reason(asked)
-    quarter = read_address({"quarter": asked.request.query_params.get("quarter", "")}).quarter
-    if quarter is None:
-        raise NotHere
+
+    def find() -> Quarter:
+        with snapshot(asked.portal.engine) as connection:
+            return _quarter(asked, connection)[0]
+
+    quarter = await run_in_threadpool(find)
 
     def rows() -> Iterator[tuple[Cell, ...]]:
         with snapshot(asked.portal.engine) as connection:
