@@ -14,6 +14,7 @@ from deploy.runtime.settings import Settings
 from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.database import open_engine, reading
+from services.portal.claims.lists import number_asked
 from services.portal.preferences import wants_weekly_mail
 from services.portal.tables import (
     MIGRATIONS,
@@ -195,6 +196,10 @@ class PartnerRows:
         """How it got there: every step, by revision and in order."""
         query = self._of_quarter(payouts, quarter).order_by(payouts.c.quarter, payouts.c.revision, payouts.c.sequence)
         return self._connection.execute(query).all()
+
+    def questions(self) -> int:
+        """How many of his claims wait for his answer."""
+        return number_asked(self._connection, self._partner_id)
 
     def weekly_mail(self) -> bool:
         """Whether he gets the weekly mail."""

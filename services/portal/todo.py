@@ -27,6 +27,8 @@ class Task(StrEnum):
     """Money is earned, and nobody knows where to pay it."""
     OTHER_BANK_DETAILS = "other-bank-details"
     """A bank did not take the money."""
+    QUESTION = "question"
+    """The vendor asked about sales that he had missed."""
     STATEMENT = "statement"
     """A statement was issued only just."""
 
@@ -39,12 +41,13 @@ class Todo(NamedTuple):
     amount_minor: int
     currency: str
     number: str = ""
-    """A statement's."""
+    """A statement's, or how many things there are."""
 
 
-def todos(payouts: Iterable[Any], statements: Sequence[Card], today: date) -> list[Todo]:
+def todos(payouts: Iterable[Any], questions: int, statements: Sequence[Card], today: date) -> list[Todo]:
     """All that is to do, the most urgent first. ``payouts`` tell where the money of each obligation is now."""
-    return [*_bank_details(payouts), *_statements(statements, today)]
+    asked = [Todo(Task.QUESTION, "/claims", 0, "", str(questions))] if questions else []
+    return [*_bank_details(payouts), *asked, *_statements(statements, today)]
 
 
 def _bank_details(payouts: Iterable[Any]) -> list[Todo]:

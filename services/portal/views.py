@@ -178,7 +178,7 @@ def partner_page(
         days=rows.units_by_day(quarter),
         closes=rows.closes(quarter),
         payouts=[payout for payout in payouts if payout.quarter == str(quarter)],
-        todos=todos(payouts, statements, today),
+        todos=todos(payouts, rows.questions(), statements, today),
         weekly_mail=rows.weekly_mail(),
     )
 

@@ -75,6 +75,7 @@ def test_a_question_is_answered_with_a_further_proof(site: Site) -> None:
     claim_id, desk = waiting(site), staff(site)
     decide(desk, claim_id, "asked", reason="serials-missing", text="Which ones?")
     browser = site.signed_in("P1")
+    assert "We have a question about a missing sale that you reported." in words(browser.get("/").text)
     page = browser.get(f"/claims/{claim_id}").text
     assert "Please tell us the serial numbers." in words(page)
     answer = f"/claims/{claim_id}/answer"

@@ -25,7 +25,7 @@ from services.portal.lists.conflicts import Kind, Outcome, Wanted, enter_return
 from services.portal.overview import Overview
 from services.portal.queries import snapshot
 from services.portal.routes.claims import page_of
-from services.portal.views import NotHere, read_address
+from services.portal.views import NotHere, read_quarter
 from services.portal.voice import Voice
 
 _REASON_LENGTH_MAX = 60
@@ -174,7 +174,7 @@ def _quarter(asked: Asked, connection: Connection) -> tuple[Quarter, list[Quarte
     """The quarter that the address asks for, and all there are, the latest first. Raises NotHere for another one."""
     portal = asked.portal
     current = Quarter.of(portal.clock.now().astimezone(portal.programme.zone).date())
-    quarter = read_address({"quarter": asked.request.query_params.get("quarter", "")}).quarter or current
+    quarter = read_quarter(asked.request.query_params) or current
     names = {*Overview(connection, portal.programme.id, current).quarters(), *uncounted.quarters(connection)}
     known = sorted({*map(Quarter.parse, names), current}, reverse=True)
     if quarter not in known:
