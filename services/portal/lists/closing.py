@@ -26,7 +26,7 @@ class State(StrEnum):
     """Where one thing of the list is."""
 
     DONE = "done"
-    TODO = "todo"
+    DUE = "due"
     LATER = "later"
 
 
@@ -54,7 +54,7 @@ class Closing(NamedTuple):
     @property
     def left(self) -> int:
         """How many things are to do now."""
-        return sum(item.state is State.TODO for item in self.items)
+        return sum(item.state is State.DUE for item in self.items)
 
 
 def closing(
@@ -85,7 +85,7 @@ def closing(
 def _closes(key: str, number: int, of: int, at: datetime, due: bool) -> Item:
     if not due:
         return Item(key, State.LATER, at, number, of)
-    return Item(key, State.DONE if number >= of else State.TODO, at, number, of)
+    return Item(key, State.DONE if number >= of else State.DUE, at, number, of)
 
 
 def _open_things(connection: Connection, quarter: Quarter, over: bool) -> tuple[Item, ...]:
@@ -104,19 +104,19 @@ def _open_things(connection: Connection, quarter: Quarter, over: bool) -> tuple[
 
 
 def _left(key: str, number: int, link: str) -> Item:
-    return Item(key, State.TODO if number else State.DONE, number=number, link=link)
+    return Item(key, State.DUE if number else State.DONE, number=number, link=link)
 
 
 def _reports(connection: Connection, now: datetime) -> Item:
     latest = connection.execute(select(func.max(tallies.c.as_of))).scalar()
     silent = latest is None or now - latest > SILENT_AFTER
-    return Item("reports", State.TODO if silent else State.DONE, latest)
+    return Item("reports", State.DUE if silent else State.DONE, latest)
 
 
 def _paid(payouts: Mapping[str, tuple[int, int]], due: bool, quarter: Quarter) -> Item:
     settled = sum(number for status, (number, _) in payouts.items() if status in _SETTLED)
     of = sum(number for number, _ in payouts.values())
-    state = State.LATER if not due else State.DONE if settled == of else State.TODO
+    state = State.LATER if not due else State.DONE if settled == of else State.DUE
     return Item("paid", state, number=settled, of=of, link=f"/programme?quarter={quarter}")
 
 
