@@ -24,6 +24,7 @@ def ways(visitor: Visitor, voice: Voice) -> list[Way]:
         Way("/sales", voice.say("Sales")),
         Way("/quarters", voice.say("Quarters")),
         Way("/claims", voice.say("Missing sales")),
+        Way("/details", voice.say("Your details")),
         Way("/tokens", voice.say("Your systems")),
         Way("/security", voice.say("Security")),
     ]
@@ -47,6 +48,7 @@ def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
         (Role.VIEWER, Way("/closing", voice.say("Quarter close"))),
         (Role.VIEWER, Way("/payments", voice.say("Payments"))),
         (Role.VIEWER, Way("/holds", voice.say("Held payments"))),
+        (Role.VIEWER, Way("/webhooks", voice.say("Webhooks"))),
     ]
     own = [Way("/account", voice.say("Your account"))] if visitor.person else []  # behind a link is nobody by name
     return [way for needed, way in found if visitor.role >= needed] + own

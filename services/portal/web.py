@@ -37,7 +37,9 @@ from services.portal.routes import (
     claims,
     confirm,
     desk,
+    details,
     door,
+    endpoints,
     holds,
     lists,
     looking,
@@ -68,6 +70,8 @@ ROWS: tuple[Row, ...] = (
     *claims.ROWS,
     *payments.ROWS,
     *holds.ROWS,
+    *details.ROWS,
+    *endpoints.ROWS,
     *lists.ROWS,
 )
 """Every route of the portal, with what it needs."""

@@ -13,6 +13,9 @@ from deploy.runtime.settings import Settings, load
 from services.kit.database import open_engine
 from services.kit.office.server import Office as OpenOffice
 from services.notification import office as notification
+from services.notification.addresses import Addresses
+from services.notification.reach import Reach
+from services.notification.renewals import Renewals
 from services.notification.tables import MIGRATIONS as NOTIFICATION_TABLES
 from services.notification.webhooks.endpoints import sealer_of
 from services.notification.webhooks.target import gate_of
@@ -46,7 +49,14 @@ class Town:
             self.open["payout"] = open_office(means)
         if "notification" in names:
             self.mail_engine = open_engine(self.settings.notification_db_url, NOTIFICATION_TABLES)
-            desk = notification.Means(self.settings, self.mail_engine, sealer_of(self.settings), gate_of(self.settings))
+            reach = Reach(HandClock(FINAL), PROGRAMME, Addresses(self.settings))
+            desk = notification.Means(
+                self.settings,
+                self.mail_engine,
+                sealer_of(self.settings),
+                gate_of(self.settings),
+                Renewals(self.mail_engine, HandClock(FINAL), reach),
+            )
             self.open["notification"] = notification.open_office(desk)
 
     def closes(self, name: str) -> None:
