@@ -38,7 +38,8 @@ def _check_topics(around: Surroundings) -> None:
         if len(partitions) != settings.partitions:
             raise StaffelError(
                 f"topic {name} has {len(partitions)} partitions, the settings say {settings.partitions}",
-                "a partner's partition follows from the count: set STAFFEL_PARTITIONS to what the topics have",
+                "a partner's partition follows from the number: set STAFFEL_PARTITIONS to what they were made with; "
+                "see 'The number of partitions' in deploy/docs/operations.md",
             )
         if not settings.single_node and min(len(p.replicas) for p in partitions.values()) < 3:
             raise StaffelError(

@@ -6,6 +6,7 @@ Called after the partition's transactions were taken over: from then on nobody e
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -17,7 +18,19 @@ from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
 from schemas.events import Partner, Position, SaleLine, Tally
 from schemas.packed import cut, pack
-from schemas.topics import DEAD_LETTERS, PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
+from schemas.topics import (
+    DEAD_LETTERS,
+    PARTNERS,
+    POSITIONS,
+    QUARTER_CLOSES,
+    SALE_LINES,
+    SALES,
+    TALLIES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+    Topic,
+)
+from schemas.values import partition_of
 from streams.intake import DeadLetter, Registration, read_partner
 from streams.letters import Excess
 from streams.rules.fold import State
@@ -25,10 +38,13 @@ from streams.rules.terms import Programme
 from streams.surroundings import Surroundings
 
 _log = logging.getLogger("streams.restore")
+_NO_END = sys.maxsize
+_EVENTS = (TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES)
 STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES)
 SOURCES = (SALES, PARTNERS)
 CALENDAR = "calendar"
-_REBUILD = "the stream's state and its sources belong together; restore both, see deploy/docs/operations.md"
+_RESTORE = "the stream's state and its sources belong together; restore both, see deploy/docs/operations.md"
+_REBUILD = "./staffel rebuild says what differs from what was reported, and with --swap puts it right"
 
 
 @dataclass
@@ -63,11 +79,13 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
     reader = _Reader(around, partition)
     try:
         for message in reader.read(POSITIONS, ends[POSITIONS.name]):
-            position = cast(Position, codec.decode(POSITIONS, _value(message)))
+            position = cast(Position, codec.decode(POSITIONS, message.value()))
             restored.positions[position.source] = position
+        if not restored.positions:
+            _refuse_if_told(reader, partition)
         _keep_lines(restored.state, codec, reader.read(SALE_LINES, ends[SALE_LINES.name]))
         for message in reader.read(TALLIES, ends[TALLIES.name]):
-            restored.state.keep_tally(cast(Tally, codec.decode(TALLIES, _value(message))))
+            _keep_tally(restored.state, codec, message)
         known = restored.positions.get(PARTNERS.name)
         for message in reader.read(PARTNERS, known.offset + 1 if known else 0):
             _note_partner(restored.state, codec, message)
@@ -75,6 +93,7 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
     finally:
         reader.close()
     logs = _logs(admin, around.settings.topic_prefix, partition)
+    _refuse_strangers(restored.state, partition, around.settings.partitions)
     _prove(restored, logs, partition)
     _hold_against(around.programme, restored, partition)
     return restored, logs
@@ -83,12 +102,24 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
 def _keep_lines(state: State, codec: Codec, messages: Iterable[Message]) -> None:
     head = codec.head(SALE_LINES)
     for message in messages:
-        value = _value(message)
+        value = message.value()
         partner_id, _, sale_id = message.key().decode().partition("/")
+        if value is None:
+            state.drop_line(partner_id, sale_id)
+            continue
         packed = cut(head, partner_id, sale_id, value)
         if packed is None:  # written with an earlier schema
             packed = pack(cast(SaleLine, codec.decode(SALE_LINES, value)))
         state.keep_line(partner_id, sale_id, packed)
+
+
+def _keep_tally(state: State, codec: Codec, message: Message) -> None:
+    value = message.value()
+    if value is None:
+        _, partner_id, quarter = message.key().decode().split("/", 2)
+        state.drop_tally(partner_id, quarter)
+        return
+    state.keep_tally(cast(Tally, codec.decode(TALLIES, value)))
 
 
 def _note_partner(state: State, codec: Codec, message: Message) -> None:
@@ -116,14 +147,6 @@ def _last_excess(reader: _Reader, admin: AdminClient, around: Surroundings, part
             if found is not None:
                 return found
     return Excess()
-
-
-def _value(message: Message) -> bytes:
-    value = message.value()
-    if value is None:
-        raise StaffelError(f"{message.topic()} holds a tombstone that the stream did not write", _REBUILD)
-    found: bytes = value
-    return found
 
 
 class _Reader:
@@ -203,6 +226,23 @@ def _logs(admin: AdminClient, prefix: str, partition: int) -> dict[str, Log]:
     }
 
 
+def _refuse_if_told(reader: _Reader, partition: int) -> None:
+    """A partition without a state has told nothing; one that has told something lost its state."""
+    for topic in _EVENTS:
+        if next(reader.read(topic, _NO_END), None) is None:
+            continue  # empty, or nothing but transactions that were aborted
+        raise StaffelError(f"partition {partition} has told events, and its state is gone", _REBUILD)
+
+
+def _refuse_strangers(state: State, partition: int, partitions: int) -> None:
+    """With another number of partitions a partner's sales would go on elsewhere, from nothing."""
+    if any(partition_of(partner_id.encode(), partitions) != partition for partner_id in state.known()):
+        raise StaffelError(
+            f"partition {partition} holds partners who belong elsewhere: it was made with another number of partitions",
+            "the number can't be changed; see 'The number of partitions' in deploy/docs/operations.md",
+        )
+
+
 def _prove(restored: Restored, logs: dict[str, Log], partition: int) -> None:
     """Refuse to go on from a state that does not fit its sources, or itself."""
     for source, log in logs.items():
@@ -210,13 +250,13 @@ def _prove(restored: Restored, logs: dict[str, Log], partition: int) -> None:
         position = restored.positions.get(source)
         next_offset = position.offset + 1 if position else 0
         if position and position.topic_id != log.topic_id:
-            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _REBUILD)
+            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _RESTORE)
         if position and log.leader_epoch < position.leader_epoch:
-            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _REBUILD)
+            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _RESTORE)
         if log.start > next_offset:
-            raise StaffelError(f"{where} begins at {log.start}, records from {next_offset} on are gone", _REBUILD)
+            raise StaffelError(f"{where} begins at {log.start}, records from {next_offset} on are gone", _RESTORE)
         if log.end < next_offset:
-            raise StaffelError(f"{where} ends at {log.end}, before offset {next_offset} of the state", _REBUILD)
+            raise StaffelError(f"{where} ends at {log.end}, before offset {next_offset} of the state", _RESTORE)
     applied = restored.positions.get(SALES.name)
     faults = restored.state.check(applied.offset if applied else -1)
     if faults.beyond:

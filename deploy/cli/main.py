@@ -80,6 +80,7 @@ COMMANDS: dict[str, dict[str, Row]] = {
         "take-back": Row("deploy.cli.data", "Send one return by hand"),
         "topics": Row("deploy.cli.data", "Create, show or mend the Kafka topics"),
         "read-model": Row("deploy.cli.read_model", "Check, rebuild or export what the pages are made of"),
+        "rebuild": Row("deploy.cli.rebuild", "Make the stream's state anew from what was reported; compare, put right"),
         "replay": Row("deploy.cli.data", "Send dead letters back to where they came from"),
     },
     "Mail": {

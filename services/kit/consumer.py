@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from prometheus_client import Counter, Gauge
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, delete, select
 
 from deploy.runtime import kafka
 from deploy.runtime.clock import Clock
@@ -56,6 +56,9 @@ class Subscription(NamedTuple):
 
     topic: Topic
     handle: Callable[[Batch], None]
+    anew: Callable[[Connection], None] | None = None
+    """For state that can be made anew when its topic is lost: lets the new topic's records count as later than those
+    of the old one. Rows stay until then. None: a topic that was created anew is refused."""
 
 
 def consumer_tables(metadata: MetaData) -> tuple[Table, Table, Table]:
@@ -255,18 +258,31 @@ class Reader:
             known: dict[tuple[str, int], Any] = {
                 (row.topic, row.partition): row for row in connection.execute(select(self._offsets))
             }
+        for name in {name for name, _ in known} & self._by_name.keys():
+            if any(row.topic_id != self._ids[name] for (of, _), row in known.items() if of == name):
+                self._begin_anew(name)
+                known = {place: row for place, row in known.items() if place[0] != name}
         places = {}
         for name in self._by_name:
             for partition in kafka.partitions_of(self._consumer, name):
                 row = known.get((name, partition))
-                if row is not None and row.topic_id != self._ids[name]:
-                    raise StaffelError(
-                        f"{name} is not the topic that this database was fed from: it was created anew",
-                        "broker and databases belong together: restore both, or start both empty",
-                    )
                 places[name, partition] = row.next_offset if row is not None else OFFSET_BEGINNING
         self._consumer.assign([TopicPartition(name, partition, offset) for (name, partition), offset in places.items()])
         return {place: max(offset, 0) for place, offset in places.items()}
+
+    def _begin_anew(self, name: str) -> None:
+        """Read a topic that was created anew from its beginning, if what it holds is state that was made anew."""
+        anew = self._by_name[name].anew
+        if anew is None:
+            raise StaffelError(
+                f"{name} is not the topic that this database was fed from: it was created anew",
+                "broker and databases belong together: restore both, or start both empty",
+            )
+        _log.warning("%s was created anew; it is read from its beginning", name)
+        with self._engine.begin() as connection:
+            anew(connection)
+            for table in (self._offsets, self._quarantine):
+                connection.execute(delete(table).where(table.c.topic == name))
 
 
 def measure_lag(reader: Reader, settings: Settings) -> None:

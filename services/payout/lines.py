@@ -48,6 +48,10 @@ def project(batch: Batch) -> None:
     obligations.look_again(batch.connection, {partner_id for partner_id, _ in latest})
 
 
+def anew(_connection: Connection) -> None:
+    """Nothing to do when the topic was made anew: a line stands until its next record comes, whatever its offset."""
+
+
 def units(connection: Connection, partner_ids: Sequence[str]) -> dict[tuple[str, str], int]:
     """For each (partner, quarter) with lines, the units that count."""
     rows = connection.execute(

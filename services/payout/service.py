@@ -83,7 +83,7 @@ class Payout:
         # Lines before closes: of what comes together, what a close was made from is there first.
         subscriptions = [
             Subscription(PARTNERS, partners.project),
-            Subscription(SALE_LINES, lines.project),
+            Subscription(SALE_LINES, lines.project, lines.anew),
             Subscription(QUARTER_CLOSES, obligations.record),
         ]
         self._reader = Reader(process.settings, process.clock, process.codec, engine, metadata, subscriptions)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, insert
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, update
 
 from schemas import topics
 from schemas.events import (
@@ -58,13 +58,22 @@ def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
 
     return (
         Subscription(topics.PARTNERS, latest(tables.partners, partner_row, lambda key: {"partner_id": key})),
-        Subscription(topics.TALLIES, latest(tables.tallies, tally_row, _tally_key)),
-        Subscription(topics.SALE_LINES, latest(tables.sale_lines, line_row, _line_key)),
+        Subscription(topics.TALLIES, latest(tables.tallies, tally_row, _tally_key), _anew(tables.tallies)),
+        Subscription(topics.SALE_LINES, latest(tables.sale_lines, line_row, _line_key), _anew(tables.sale_lines)),
         Subscription(topics.TIER_CHANGES, added(tables.tier_changes, tier_change_row)),
         Subscription(topics.QUARTER_CLOSES, added(tables.closes, close_row)),
         Subscription(topics.PAYOUTS, added(tables.payouts, payout_row)),
         Subscription(topics.PREFERENCES, preferences.project),
     )
+
+
+def _anew(table: Table) -> Callable[[Connection], None]:
+    """Lets the records of a topic that was made anew be newer than the rows, which stand until then."""
+
+    def forget_offsets(connection: Connection) -> None:
+        connection.execute(update(table).values(source_offset=-1))
+
+    return forget_offsets
 
 
 def partner_row(event: Partner) -> Row:

@@ -81,6 +81,18 @@ class State:
         """Take in a line that was read back."""
         self._lines.setdefault(partner_id, {})[sale_id] = packed
 
+    def drop_line(self, partner_id: str, sale_id: str) -> None:
+        """Forget a line."""
+        self._lines.get(partner_id, {}).pop(sale_id, None)
+
+    def drop_tally(self, partner_id: str, quarter: str) -> None:
+        """Forget a tally."""
+        self._tallies.get(partner_id, {}).pop(quarter, None)
+
+    def known(self) -> set[str]:
+        """Everybody of whom there is a line or a standing."""
+        return {*self._lines, *self._tallies}
+
     def keep_tally(self, tally: Tally) -> None:
         """Take in a tally that was read back."""
         self._tallies.setdefault(tally.partner_id, {})[tally.quarter] = tally
@@ -104,7 +116,7 @@ class State:
     def check(self, position: int) -> Faults:
         """Hold the state against itself, and against the position of the sales that it was made from."""
         differences, beyond = [], 0
-        for partner_id in self._lines.keys() | self._tallies.keys():
+        for partner_id in self.known():
             alike: dict[tuple[LineStatus, str, int], int] = {}
             for packed in self.packed_lines(partner_id).values():
                 status, quarter, units, offset = weigh(packed)
@@ -121,6 +133,9 @@ class State:
                 found = (units, *(number[status] for status in tallies.COUNTED))
                 if said != found:
                     differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
+            with_lines = {quarter for _, quarter, _ in alike if quarter}
+            untold = with_lines - self._tallies.get(partner_id, {}).keys()
+            differences += [f"{partner_id} {quarter}: lines without a tally" for quarter in sorted(untold)]
         return Faults(differences, beyond)
 
     def contradicted_by(self, programme: Programme) -> list[str]:

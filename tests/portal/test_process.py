@@ -189,10 +189,10 @@ def test_a_taken_port_is_a_sentence(on_sqlite: Loaded) -> None:
 
 def test_a_log_that_is_not_the_one_it_read_from_ends_the_process(on_sqlite: Loaded, programme: Programme) -> None:
     settings = on_sqlite.settings
-    write(settings, [a_partner("P1"), a_tally(programme, "P1", 48)])
+    write(settings, [a_partner("P1"), a_tier_change(programme, "P1", 1, 0, 10)])
     with ready(on_sqlite):
         pass
-    names = [topic.full_name(settings.topic_prefix) for topic in TOPICS if topic.name == "tallies"]
+    names = [topic.full_name(settings.topic_prefix) for topic in TOPICS if topic.name == "tier-changes"]
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     for done in admin.delete_topics(names).values():
         done.result()
