@@ -7,6 +7,7 @@ commits serve lag tools only.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -51,21 +52,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.handed: dict[TP, int] = {}
-        """For each partition, the offset behind what was handed out."""
+        """For each partition of which we have said where to begin, the offset behind what was handed out."""
+        self.revocations = 0
 
     @property
     def reassigning(self) -> bool:
         """Whether what we had is revoked and what we get is not yet known."""
         return bool(self._ensure_consumer()._subscription.reassignment_in_progress)
 
-    async def begin_at(self, tp: TP, offset: int) -> None:
-        """Read on from an offset: where the next slice begins."""
-        await self.call_thread(self._begin_at, tp, offset)
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        # Faust may go on reading before it has heard from us where: nothing more is handed out until we have said it.
+        self.revocations += 1
+        self.handed.clear()
+        await super().on_partitions_revoked(revoked)
 
-    async def _begin_at(self, tp: TP, offset: int) -> None:
+    async def begin_at(self, tp: TP, offset: int, revocations: int) -> None:
+        """Read on from an offset: where the next slice begins. Nothing happens if a revocation has overtaken it."""
+        await self.call_thread(self._begin_at, tp, offset, revocations)
+
+    async def _begin_at(self, tp: TP, offset: int, revocations: int) -> None:
         # One step to the thread that fetches: between the two a slice would claim to begin where it does not.
-        self._ensure_consumer().seek(tp, offset)
-        self.handed[tp] = offset
+        if revocations == self.revocations:
+            self._ensure_consumer().seek(tp, offset)
+            self.handed[tp] = offset
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -79,25 +88,28 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> dict[TP, Any]:
+        begun = {tp for tp in active_partitions or () if tp in self.handed}
+        if not begun:
+            await asyncio.sleep(_FETCH_WAIT_MILLISECONDS / 1000)
+            return {}
         try:
-            fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+            fetched = await super()._fetch_records(consumer, begun, timeout, max_records)
         except NoOffsetForPartitionError:
             # The fetcher looked for a committed offset before we had said where to begin. Once; now it is told.
             return {}
         except UnicodeDecodeError:
             # The name of a header is no UTF-8. What was taken out of this fetch with it, of any partition, is gone.
             read_leniently()
-            for partition in consumer.assignment():
-                consumer.seek(partition, self.handed[TP(partition.topic, partition.partition)])
+            for tp, offset in self.handed.items():
+                consumer.seek(tp, offset)
             return {}
         slices: dict[TP, Any] = {}
         for partition, records in fetched.items():
-            if records:
-                tp = TP(partition.topic, partition.partition)
+            tp = TP(partition.topic, partition.partition)
+            if records and tp in self.handed:  # not revoked while we waited
                 # No await since the fetch, so the position is still the one behind these records.
                 state = consumer._subscription.subscription.assignment.state_value(partition)
-                begin = self.handed.get(tp, records[0].offset)
-                slices[tp] = Slice(begin, state.position, records, max(state.highwater or 0, state.position))
+                slices[tp] = Slice(self.handed[tp], state.position, records, max(state.highwater or 0, state.position))
                 self.handed[tp] = state.position
         return slices
 
@@ -135,11 +147,12 @@ class Consumer(driver.Consumer):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Faust asks here where to begin, amid a change too; the app answers, not the group's offset."""
+        revocations = self._thread.revocations
         if self._thread.reassigning:
             return {}  # what is still called our assignment is being dealt to somebody
         places: Mapping[TP, int] = await cast(Any, self.app).where_to_begin(self.assignment())
         for tp, offset in places.items():
-            await self._thread.begin_at(tp, offset)
+            await self._thread.begin_at(tp, offset, revocations)
         return places
 
 

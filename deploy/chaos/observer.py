@@ -50,12 +50,15 @@ class Observer(Thread):
         """Seconds from an instant until every partition was up to date again; None if that is not yet so.
 
         What is applied after the instant may be the work of who ended then. So only what came into the log a moment
-        after it counts.
+        after it counts, and something must have come into each partition.
         """
+        then = next((look for look in reversed(self._looks) if look.at <= since), None)
         looks = [look for look in self._looks if look.at >= since + FRESH]
         for number, look in enumerate(looks):
             before = next((earlier for earlier in reversed(looks[:number]) if earlier.at <= look.at - FRESH), None)
-            if before is not None and all(look.applied.get(p, 0) >= end for p, end in before.ends.items()):
+            if then is None or before is None or any(end <= then.ends[p] for p, end in before.ends.items()):
+                continue
+            if all(look.applied.get(p, 0) >= end for p, end in before.ends.items()):
                 return look.at - since
         return None
 

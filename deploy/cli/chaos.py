@@ -74,7 +74,7 @@ def chaos(
 
 def _table(report: Report) -> str:
     parts = [("Done", report.faults), ("Sent", report.sent), (f"Ends of {report.starts} workers", report.endings)]
-    rows = [(title, what, f"{number:,}") for title, counts in parts for what, number in sorted(counts.items())]
+    rows = [(title, what[:60], f"{number:,}") for title, counts in parts for what, number in sorted(counts.items())]
     for what, seconds in report.take_overs.items():
         if seconds:
             text = (
