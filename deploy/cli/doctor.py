@@ -91,6 +91,7 @@ def examine(loaded: Loaded) -> Iterator[Finding]:
     for service in ("payout", "notification"):
         yield _office(service, settings, is_up=is_up)
     yield _uploads(loaded)
+    yield _exposure(settings)
     if reachable["kafka"]:
         topics = _topics(settings)
         yield topics
@@ -191,6 +192,29 @@ def _database(service: str, url: str) -> Finding:
     if said == "ok":
         return Finding(what, PASS, f"{path} is sound")
     return Finding(what, FAIL, f"{path}: {said}", "put it aside and restore a backup, or let it be made anew")
+
+
+def _exposure(settings: Settings) -> Finding:
+    """Who can reach the portal, and whether what it says to him is encrypted."""
+    from urllib.parse import urlsplit
+
+    from services.portal import exposure
+
+    try:
+        exposure.check_exposure(settings)
+    except StaffelError as error:
+        return Finding("sign-in", FAIL, error.message, error.hint)
+    made, is_open = exposure.generated(settings), not exposure.is_local(settings.listen)
+    if is_open and settings.portal_allow_insecure:
+        hint = "drop STAFFEL_PORTAL_ALLOW_INSECURE"
+        return Finding("sign-in", WARN, "the portal may be seen from outside as it is, since it was said", hint)
+    if is_open and made:
+        hint = "give them to all processes, as deploy/docs/operations.md says"
+        return Finding("sign-in", WARN, f"seen from outside with secrets of this machine: {', '.join(made)}", hint)
+    if not exposure.is_encrypted(settings) and not exposure.is_local(urlsplit(settings.public_url).hostname or ""):
+        hint = "put a proxy with TLS before it and give STAFFEL_PUBLIC_URL=https://…"
+        return Finding("sign-in", WARN, f"links and passwords go unencrypted to {settings.public_url}", hint)
+    return Finding("sign-in", PASS, f"{settings.public_url}, listening on {settings.listen}")
 
 
 def _uploads(loaded: Loaded) -> Finding:

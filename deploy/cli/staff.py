@@ -73,6 +73,16 @@ def list_staff(loaded: Loaded, as_json: JsonFlag = False) -> None:
             }
             for row in staff.everybody(connection)
         ]
+        found += [
+            {
+                "name": row.name,
+                "role": "as the provider says",
+                "disabled": row.disabled,
+                "second_factors": ["the provider's"],
+                "signed_in_at": None,
+            }
+            for row in staff.of_the_provider(connection)
+        ]
     if as_json:
         output.print_json({"staff": found})
         return
@@ -81,7 +91,7 @@ def list_staff(loaded: Loaded, as_json: JsonFlag = False) -> None:
             str(one["name"]),
             str(one["role"]) + (" (disabled)" if one["disabled"] else ""),
             ", ".join(one["second_factors"]) or "none",
-            f"{one['signed_in_at']:%Y-%m-%d %H:%M}" if one["signed_in_at"] else "never",
+            f"{one['signed_in_at']:%Y-%m-%d %H:%M}" if one["signed_in_at"] else "",
         )
         for one in found
     ]
@@ -114,11 +124,11 @@ def password(loaded: Loaded, name: Name, password_stdin: PasswordFlag = False) -
 @staff_app.command(epilog=ending("./staffel staff disable bo", exits=_EXITS))
 @takes_settings("data")
 def disable(loaded: Loaded, name: Name) -> None:
-    """Shut somebody out, at once: all his sessions end."""
+    """Shut somebody out, at once: all his sessions end. It holds for people of the identity provider, too."""
     from services.portal.identity import staff
 
     with _database(loaded) as connection:
-        ended = staff.disable(connection, staff.read_name(name), _by())
+        ended = staff.disable(connection, name, _by())
     print(f"{name} may not sign in any more; {ended} sessions ended")
 
 
@@ -129,7 +139,7 @@ def enable(loaded: Loaded, name: Name) -> None:
     from services.portal.identity import staff
 
     with _database(loaded) as connection:
-        staff.enable(connection, staff.read_name(name), _by())
+        staff.enable(connection, name, _by())
     print(f"{name} may sign in again")
 
 

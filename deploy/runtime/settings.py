@@ -139,6 +139,16 @@ class Settings:
     proxies: str = setting(
         "", "Proxies in front of the portal whose X-Forwarded-For is believed: addresses or networks, comma separated"
     )
+    oidc_issuer: str = setting("", "OpenID Connect provider at which staff signs in, https://… (empty: passwords here)")
+    oidc_client_id: str = setting("", "What the provider calls the portal")
+    oidc_client_secret: str = setting("", "What the portal shows the provider (empty: PKCE alone)", secret=True)
+    oidc_role_claim: str = setting("groups", "Claim of the provider's token that names somebody's groups")
+    oidc_roles: str = setting("", "Which groups may do what, e.g. approver=channel-approvers,viewer=sales")
+    oidc_name_claim: str = setting("preferred_username", "Claim of the name that is kept at somebody's first sign-in")
+    oidc_and_passwords: bool = setting(False, "Let staff sign in with a password here beside the provider")
+    portal_allow_insecure: bool = setting(
+        False, "Let the portal listen beyond this machine without https and with secrets of its own: for trying it out"
+    )
     webhook_ports: str = setting("443,8443", "Ports that webhooks may be sent to")
     webhook_allow_insecure: bool = setting(
         False, "Let webhooks go to http, to this machine and private networks: for trying them out"

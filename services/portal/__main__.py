@@ -6,6 +6,7 @@ from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port
 from services.kit.listening import listening
 from services.kit.process import Process, run
+from services.portal.exposure import check_exposure
 from services.portal.feed import Feed
 from services.portal.live import Changes
 from services.portal.queries import open_database
@@ -18,6 +19,7 @@ def main(process: Process) -> None:
     """Serve until told to stop, or until the reading fails."""
     programme = read_programme(process.settings, parse)
     settings = process.settings
+    check_exposure(settings)
     socket = listening(settings.listen, settings.port(Port.PORTAL), "the pages")
     engine = open_database(process.settings)
     changes = Changes()

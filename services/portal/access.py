@@ -29,6 +29,7 @@ from services.portal.identity.client import client_address, read_proxies
 from services.portal.identity.codes import Codes
 from services.portal.identity.pace import Pace
 from services.portal.identity.passkeys import Passkeys
+from services.portal.identity.provider import Provider
 from services.portal.live import Changes
 from services.portal.metrics import REFUSED
 from services.portal.offices import Offices
@@ -82,6 +83,8 @@ class Portal:
     codes: Codes
     passkeys: Passkeys
     offices: Offices
+    provider: Provider | None
+    """Where staff signs in, if not here."""
     breakdowns: Breakdowns
 
     @property

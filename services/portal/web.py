@@ -28,6 +28,7 @@ from services.portal.identity.client import read_proxies
 from services.portal.identity.codes import Codes
 from services.portal.identity.pace import Pace
 from services.portal.identity.passkeys import Passkeys
+from services.portal.identity.provider import Provider
 from services.portal.live import Changes
 from services.portal.offices import open_offices
 from services.portal.pages import STATIC, Pages
@@ -46,6 +47,7 @@ from services.portal.routes import (
     partner,
     payments,
     programme,
+    provider,
     renewal,
     security,
     signin,
@@ -61,6 +63,7 @@ ROWS: tuple[Row, ...] = (
     *tokens.ROWS,
     *brand.ROWS,
     *signin.ROWS,
+    *provider.ROWS,
     *confirm.ROWS,
     *security.ROWS,
     *renewal.ROWS,
@@ -104,6 +107,7 @@ def create_web(
         codes=Codes(real, settings, terms.name),
         passkeys=Passkeys(real, settings, terms.name),
         offices=open_offices(settings),
+        provider=Provider(settings) if settings.oidc_issuer else None,
         breakdowns=Breakdowns(engine, terms, clock),
     )
 

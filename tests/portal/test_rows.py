@@ -172,7 +172,7 @@ def test_what_changes_something_is_a_form() -> None:
 def test_only_doors_are_open_to_everybody() -> None:
     assert {row.path for row in ROWS if row.needs is Needs.NOTHING} == {
         *("/l/{token}", "/logout", "/unsubscribe/{token}"),
-        *("/sign-in", "/sign-in/code", "/new-link"),
+        *("/sign-in", "/sign-in/code", "/sign-in/start", "/sign-in/back", "/new-link"),
         *("/brand/logo", "/brand/colours.css", "/imprint", "/privacy"),
     }
 

@@ -14,7 +14,7 @@ from deploy.runtime.errors import StaffelError, UsageError
 from services.portal.audit import note
 from services.portal.auth import STAFF, Role, end_all
 from services.portal.identity import passwords
-from services.portal.identity.tables import factors, single_codes, staff
+from services.portal.identity.tables import factors, single_codes, staff, staff_subjects
 
 ROLES = {"viewer": Role.VIEWER, "operator": Role.OPERATOR, "approver": Role.APPROVER}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -79,9 +79,8 @@ def change_role(connection: Connection, name: str, role: Role, by: str) -> None:
 
 
 def disable(connection: Connection, name: str, by: str) -> int:
-    """Shut somebody out, at once. Answers how many sessions that ended."""
-    _known(connection, name)
-    _set(connection, name, disabled=True)
+    """Shut somebody out, at once, wherever he signs in. Answers how many sessions that ended."""
+    _let_in(connection, name, disabled=True)
     ended = end_all(connection, STAFF, person=name)
     note(connection, by, "staff-disabled", name, sessions_ended=ended)
     return ended
@@ -89,8 +88,7 @@ def disable(connection: Connection, name: str, by: str) -> int:
 
 def enable(connection: Connection, name: str, by: str) -> None:
     """Let somebody in again who was shut out."""
-    _known(connection, name)
-    _set(connection, name, disabled=False)
+    _let_in(connection, name, disabled=False)
     note(connection, by, "staff-enabled", name)
 
 
@@ -107,6 +105,20 @@ def forget_factors(connection: Connection, name: str, by: str) -> int:
 def signed_in(connection: Connection, name: str, at: datetime) -> None:
     """Note when somebody was last here."""
     _set(connection, name, signed_in_at=at)
+
+
+def of_the_provider(connection: Connection) -> Sequence[Row[Any]]:
+    """Those who have signed in at the identity provider, by name."""
+    return connection.execute(select(staff_subjects).order_by(staff_subjects.c.name)).all()
+
+
+def _let_in(connection: Connection, name: str, *, disabled: bool) -> None:
+    changed = sum(
+        connection.execute(update(table).where(table.c.name == name).values(disabled=disabled)).rowcount
+        for table in (staff, staff_subjects)
+    )
+    if not changed:
+        _known(connection, name)
 
 
 def _set(connection: Connection, name: str, **facts: Any) -> None:

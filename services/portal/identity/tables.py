@@ -21,6 +21,16 @@ staff = Table(
     Column("signed_in_at", Instant),
 )
 
+# People whom the vendor's identity provider vouches for, by its own name for them, which never changes.
+staff_subjects = Table(
+    "staff_subjects",
+    metadata,
+    Column("issuer", String(200), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("name", String(60), nullable=False, unique=True),
+    Column("disabled", Boolean, nullable=False),
+)
+
 factors = Table(
     "factors",
     metadata,

@@ -21,6 +21,7 @@ from services.portal.identity import passwords, proof, staff
 from services.portal.identity.pace import Limit
 from services.portal.metrics import REFUSED, SESSIONS
 from services.portal.routes.door import admit, with_form
+from services.portal.views import NotHere
 
 _WITHIN = timedelta(minutes=15)
 _FROM_ADDRESS, _FOR_NAME_FROM_ADDRESS, _FOR_NAME = 50, 10, 20
@@ -39,6 +40,8 @@ class _Passed(NamedTuple):
 
 async def show_sign_in(asked: Asked) -> Response:
     """The form for name and password."""
+    if asked.portal.provider is not None and not asked.portal.settings.oidc_and_passwords:
+        return HTMLResponse(asked.portal.pages.door("identity/provider.html", asked.voice(), wrong=""))
     return _first_step(asked)
 
 
@@ -133,7 +136,10 @@ def _may_try(asked: Asked, name: str) -> bool:
 
 
 async def _form(asked: Asked) -> tuple[dict[str, str], str]:
+    """What came in, and the browser's cookie. Raises NotHere where people sign in elsewhere."""
     portal, request = asked.portal, asked.request
+    if portal.provider is not None and not portal.settings.oidc_and_passwords:
+        raise NotHere
     form, cookie = await read_form(request, _FORM_BYTES), request.cookies.get(portal.cookies.form, "")
     check_mark(portal, request, cookie, form.get("mark", ""))
     return form, cookie
@@ -144,7 +150,12 @@ def _first_step(asked: Asked, wrong: str = "", name: str = "", status: int = 200
 
     def html(cookie: str) -> str:
         return portal.pages.door(
-            "identity/sign_in.html", asked.voice(), mark=portal.forms.mark(cookie), wrong=wrong, name=name
+            "identity/sign_in.html",
+            asked.voice(),
+            mark=portal.forms.mark(cookie),
+            wrong=wrong,
+            name=name,
+            provider=portal.provider is not None,
         )
 
     return with_form(asked, html, status)
