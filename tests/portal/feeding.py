@@ -42,7 +42,7 @@ def feed_records(engine: Engine, records: Iterable[tuple[str, Event | None]], of
     """The same with keys, so that a tombstone (None; of a partner) can be said, too."""
     touched: set[str] = set()
     listed = list(records)
-    for topic, handle in subscriptions(touched.update):
+    for topic, handle, *_ in subscriptions(touched.update):
         received = [_received(topic, key, event, offset) for key, event in listed if _topic_of(event, topic)]
         if received:
             with engine.begin() as connection:
