@@ -48,6 +48,8 @@ def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
         (Role.VIEWER, Way("/closing", voice.say("Quarter close"))),
         (Role.VIEWER, Way("/payments", voice.say("Payments"))),
         (Role.VIEWER, Way("/holds", voice.say("Held payments"))),
+        (Role.VIEWER, Way("/bank", voice.say("The bank"))),
+        (Role.VIEWER, Way("/mails", voice.say("Mails"))),
         (Role.VIEWER, Way("/webhooks", voice.say("Webhooks"))),
     ]
     own = [Way("/account", voice.say("Your account"))] if visitor.person else []  # behind a link is nobody by name

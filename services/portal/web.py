@@ -34,6 +34,7 @@ from services.portal.offices import open_offices
 from services.portal.pages import STATIC, Pages
 from services.portal.routes import (
     audit,
+    bank,
     brand,
     claims,
     confirm,
@@ -44,6 +45,7 @@ from services.portal.routes import (
     holds,
     lists,
     looking,
+    mails,
     partner,
     payments,
     programme,
@@ -75,6 +77,8 @@ ROWS: tuple[Row, ...] = (
     *holds.ROWS,
     *details.ROWS,
     *endpoints.ROWS,
+    *bank.ROWS,
+    *mails.ROWS,
     *lists.ROWS,
 )
 """Every route of the portal, with what it needs."""

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from services.portal.access import Needs, Row
 from services.portal.auth import IDLE, Cookies, Role
 from services.portal.identity import staff, tables
-from services.portal.routes import details, endpoints, holds, payments
+from services.portal.routes import bank, details, endpoints, holds, mails, payments
 from services.portal.tables import metadata
 from services.portal.web import ROWS
 from tests.portal.conftest import Site
@@ -48,7 +48,7 @@ NEED_MORE = {
 }
 """What they are about has to be made first, as their own tests do; here it is only looked at who is refused."""
 
-ASKING = {row.path for row in (*payments.ROWS, *holds.ROWS, *details.ROWS, *endpoints.ROWS)}
+ASKING = {row.path for row in (*payments.ROWS, *holds.ROWS, *details.ROWS, *endpoints.ROWS, *bank.ROWS, *mails.ROWS)}
 ASKING -= {"/details", "/details/my-data.json"}  # which show the rest
 """What asks an office: none is open here, and they say so."""
 
