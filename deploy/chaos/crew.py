@@ -227,6 +227,8 @@ def _ending(slot: int, life: _Life) -> Ending:
     if life.without_log:
         return Ending(slot, "no disk for its last words", sound=True)
     words = _last_words(life.log)
+    if life.sent == "SIGTERM" and '"level": "info"' in words:
+        return Ending(slot, "SIGTERM while it was still starting", sound=True)
     if "FENCED" in words or "INVALID_PRODUCER_EPOCH" in words:
         return Ending(slot, "fenced by the new owner", sound=True)
     failed = _KAFKA_FAILED.search(words)

@@ -15,6 +15,7 @@ from confluent_kafka import Message
 
 from deploy.audit import verify
 from deploy.chaos.calendar import Due, Membership
+from deploy.runtime import kafka
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry, Undecodable, header
 from schemas.events import (
@@ -112,9 +113,9 @@ class _Prover:
                 elif isinstance(event, SaleReported | SaleReturned):
                     if self._at_home(event, message):
                         applied.add((event.partner_id, event.sale_id))
-                        origin = header(message.headers(), _REROUTED)
+                        origin = header(kafka.headers_of(message), _REROUTED)
                         copies.update([origin] if origin is not None else [])
-                    elif header(message.headers(), _REROUTED) is None:
+                    elif header(kafka.headers_of(message), _REROUTED) is None:
                         strays.add("/".join(place[1:]))
                     else:
                         bad.add(place)
@@ -199,7 +200,11 @@ class _Prover:
 
     def _told(self, topic: Topic) -> Iterator[Told]:
         for message in records(self._settings, topic):
-            yield message.partition(), header(message.headers(), "ce_id"), self._codec.decode(topic, message.value())
+            yield (
+                message.partition(),
+                header(kafka.headers_of(message), "ce_id"),
+                self._codec.decode(topic, message.value()),
+            )
 
     def _event(self, topic: Topic, message: Message) -> Event | None:
         """The event in a source's record; None if it must have been put aside. A partner who left is Membership's."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.runtime.errors import NotReady
@@ -78,3 +78,11 @@ def ends(consumer: Consumer, partitions: Iterable[tuple[str, int]], timeout: flo
         (topic, partition): consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)[1]
         for topic, partition in partitions
     }
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """A record's headers; none if one has a name that is no UTF-8, since the client then tells none of them."""
+    try:
+        return list(message.headers() or ())
+    except (SystemError, UnicodeDecodeError):
+        return []

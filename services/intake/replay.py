@@ -76,7 +76,7 @@ def replay(settings: Settings, clock: Clock, *, everything: bool = False, dry_ru
 
 
 def _letter(message: Message) -> Letter:
-    headers = [(name, value or b"") for name, value in message.headers() or ()]
+    headers = [(name, value or b"") for name, value in kafka.headers_of(message)]
     stamp = message.timestamp()[1]
     return Letter(
         place=f"{message.partition()}/{message.offset()}@{stamp}",
@@ -106,7 +106,10 @@ def _replayed(settings: Settings, letters: Iterable[Letter]) -> set[str]:
     oldest = min((letter.stamp for letter in letters), default=None)
     if oldest is None:
         return set()
-    found = (header(message.headers(), REPLAYED_FROM) for message in records(settings, SALES, _since(settings, oldest)))
+    found = (
+        header(kafka.headers_of(message), REPLAYED_FROM)
+        for message in records(settings, SALES, _since(settings, oldest))
+    )
     return {place for place in found if place is not None}
 
 

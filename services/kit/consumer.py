@@ -197,7 +197,9 @@ class Reader:
         except Undecodable as error:
             return error
         stamp = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-        event_id = header(message.headers(), "ce_id") or f"{message.topic()}:{message.partition()}:{message.offset()}"
+        event_id = (
+            header(kafka.headers_of(message), "ce_id") or f"{message.topic()}:{message.partition()}:{message.offset()}"
+        )
         return Received(
             topic,
             (key or b"").decode("utf-8", "replace"),
