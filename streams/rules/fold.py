@@ -123,7 +123,8 @@ class State:
                 kind = status, quarter, units
                 alike[kind] = alike.get(kind, 0) + 1
                 beyond += offset > position
-            for quarter, tally in self._tallies.get(partner_id, {}).items():
+            own = self._tallies.get(partner_id, {})
+            for quarter, tally in own.items():
                 units, number = 0, Counter[LineStatus]()
                 for (status, lies_in, of_each), lines_alike in alike.items():
                     if lies_in == quarter:
@@ -133,6 +134,8 @@ class State:
                 found = (units, *(number[status] for status in tallies.COUNTED))
                 if said != found:
                     differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
+            without = {quarter for _, quarter, _ in alike if quarter} - own.keys()
+            differences += [f"{partner_id} {quarter}: there are lines, and no tally" for quarter in sorted(without)]
             with_lines = {quarter for _, quarter, _ in alike if quarter}
             untold = with_lines - self._tallies.get(partner_id, {}).keys()
             differences += [f"{partner_id} {quarter}: lines without a tally" for quarter in sorted(untold)]

@@ -37,13 +37,15 @@ def run(seed: int, tracing: bool = False, until: Callable[[World], None] = check
     return None
 
 
-def search(seeds: Iterable[int], seconds: float = float("inf")) -> tuple[int, Failure | None]:
+def search(
+    seeds: Iterable[int], seconds: float = float("inf"), until: Callable[[World], None] = check
+) -> tuple[int, Failure | None]:
     """Seed after seed until one fails or the time is over. Returns how many were run, and the failure."""
     deadline, number = time.monotonic() + seconds, 0
     for seed in seeds:
         if time.monotonic() > deadline:
             break
-        failure = run(seed)
+        failure = run(seed, until=until)
         number += 1
         if failure is not None:
             return number, failure

@@ -11,9 +11,19 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaException
 
-from deploy.runtime.errors import NotReady
+from deploy.runtime.errors import NotReady, StaffelError
 from schemas.events import QuarterClosed
-from schemas.topics import PARTNERS, POSITIONS, QUARTER_CLOSES, SALES, TOPICS, WEEKLY_SUMMARIES, Topic
+from schemas.topics import (
+    PARTNERS,
+    POSITIONS,
+    QUARTER_CLOSES,
+    SALE_LINES,
+    SALES,
+    TALLIES,
+    TOPICS,
+    WEEKLY_SUMMARIES,
+    Topic,
+)
 from streams.held import HeldPartition
 from streams.partition import Partition, Revoked
 from streams.restore import CALENDAR
@@ -187,6 +197,23 @@ def test_who_was_not_known_at_the_final_close_is_paid_when_he_registers_again(be
     partition.apply(PARTNERS, [bench.piece(PARTNERS, 2, 3)])
     closes: list[QuarterClosed] = bench.events(QUARTER_CLOSES)
     assert [(c.quarter, c.revision, c.payable_minor) for c in closes] == [("2026Q4", 1, 5000)]
+
+
+@pytest.mark.parametrize("lost", [TALLIES, SALE_LINES, POSITIONS])
+def test_a_batch_of_which_a_topic_was_not_committed_is_refused(bench: Bench, lost: Topic) -> None:
+    """A late end of an earlier transaction can do that."""
+    bench.send(PARTNERS, a_partner())
+    bench.send(SALES, a_sale(units=3))
+    partition = Partition.take(0, bench.around)
+    partition.apply(PARTNERS, [bench.piece(PARTNERS, 0, 1)])
+    bench.broker.write_all_markers()
+    log = bench.broker.log(lost.full_name(PREFIX), 0)
+    before = log.end
+    partition.apply(SALES, [bench.piece(SALES, 0, 1)])
+    bench.broker.write_all_markers()
+    log.cut(before)
+    with pytest.raises(StaffelError, match=r"beyond the position|not the sum of their lines"):
+        Partition.take(0, bench.around)
 
 
 @pytest.mark.parametrize(("grace_days", "also"), [(0, ("2027Q1", 1, 0)), (28, None), (90, ("2026Q3", 1, 0))])

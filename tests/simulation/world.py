@@ -106,6 +106,8 @@ class World:
     """Everything of one run. ``run`` returns when all is applied; raises Broken."""
 
     prefix = PREFIX
+    late_ends = False
+    """Whether copies of old ends of transactions arrive, which tear batches: a worker refuses what it finds."""
 
     def __init__(self, seed: int, tracing: bool = False) -> None:
         self.seed, self.tracing = seed, tracing
@@ -139,6 +141,8 @@ class World:
         """The partition of ``sales`` that is not any more what its state was made from."""
         self.refused = False
         self._mishap_every = self.chance.choice([0.005, 0.01, 0.03])
+        if self.late_ends:
+            self._mishaps, self._mishap_every = [self._crash, *[self._late_end] * 6], 0.08
 
     # --- what others ask -----------------------------------------------------------------------------------------
 
@@ -163,7 +167,8 @@ class World:
     def ended(self, worker: Worker, error: BaseException | None) -> None:
         """A worker ended itself: there are good reasons and bad ones."""
         self.trace(worker.name, f"ends: {error!r}")
-        if self.damaged is not None and isinstance(error, StaffelError) and not isinstance(error, NotReady):
+        may_refuse = self.damaged is not None or self.late_ends
+        if may_refuse and isinstance(error, StaffelError) and not isinstance(error, NotReady):
             self.refused = True
         elif not isinstance(error, KafkaException | NotReady):
             self.broken(f"{worker.name} ended for a reason that is none: {error!r}", error)
@@ -188,7 +193,7 @@ class World:
                 worker.bury()
 
     def _live(self) -> None:
-        while self._left > 0:
+        while self._left > 0 and not self.refused:
             self._step()
         self._calm_down()
         if self._damage is not None and self._break_a_log(self._damage):
@@ -232,7 +237,7 @@ class World:
 
     def _until_applied(self) -> None:
         for count in range(STEPS_MAX):
-            if count % 20 == 0 and self._applied():
+            if self.refused or (count % 20 == 0 and self._applied()):
                 return
             self._step()
         raise Broken(f"not everything is applied {STEPS_MAX} steps after the last fault: {self._missing()}")
@@ -324,6 +329,11 @@ class World:
             worker = self.chance.choice(self.workers)
             worker.machine.wrong_by = self.chance.choice([0.0, 3600.0, 40 * 86_400.0, 3e8, -86_400.0])
             self.trace(worker.name, f"has a clock that is wrong by {worker.machine.wrong_by} s")
+
+    def _late_end(self) -> None:
+        number = self.chance.randrange(self.partitions)
+        self.trace("broker", f"gets an old end of a transaction of {number}")
+        self.broker.end_again(f"{PREFIX}{self.settings.app_id}.{number}")
 
     def _another_worker(self) -> None:
         if len(self.workers) < 4:
