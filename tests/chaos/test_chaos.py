@@ -37,9 +37,10 @@ from tests.waiting import until
 
 def test_half_a_minute_of_chaos_loses_nothing_and_does_nothing_twice() -> None:
     command = [sys.executable, "-P", "-m", "deploy.cli", "chaos", "--minutes", "0.6", "--seed", "7", "--json"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STAFFEL_")}
     done = subprocess.run(
         [*command, "--port-base", str(free_ports())],
-        env={name: value for name, value in os.environ.items() if not name.startswith("STAFFEL_")},
+        env=clean | {"PYTHONPATH": str(ROOT)},
         cwd=ROOT,
         capture_output=True,
         text=True,
