@@ -139,7 +139,7 @@ def stories(draw: Any) -> tuple[Drawn, list[Any], list[tuple[str, Partner | None
     return programme, draw(st.lists(facts(programme), max_size=14)), draw(registrations)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(stories(), st.randoms(use_true_random=False))
 def test_any_programme_in_any_order_ends_in_the_recount(story: Any, random: Any) -> None:
     programme, given_facts, said = story

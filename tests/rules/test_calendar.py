@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from schemas.events import CloseKind, Phase, QuarterClosed, TierChanged, WeeklySummary, id_of
 from streams.rules.calendar import MomentKind, due
-from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale, programme
+from streams.rules.terms import parse
+from tests.rules.facts import NOON, ROOT, Bench, a_partner, a_return, a_sale, programme
 
 
 def pass_time(bench: Bench, until: datetime) -> None:
@@ -42,6 +43,26 @@ def test_every_week_each_partner_is_told_his_standing_also_who_sold_nothing() ->
         "P2": (0, 10, 5000, "2026-W48"),
     }
     assert told["P1"].as_of == datetime(2026, 11, 23, 7, tzinfo=UTC)
+
+
+def test_the_week_is_told_to_who_is_a_partner_on_its_monday() -> None:
+    monday, next_day = date(2026, 11, 23), date(2026, 11, 24)
+    bench = Bench().feed(
+        a_partner("came", since=monday),
+        a_partner("came-later", since=next_day),
+        a_partner("left", left_on=monday),
+        a_partner("left-later", left_on=next_day),
+    )
+    pass_time(bench, NOON + timedelta(days=4))
+    assert {e.partner_id for e in bench.told if isinstance(e, WeeklySummary)} == {"came", "left-later"}
+
+
+def test_closes_that_fall_on_one_instant_come_in_their_order() -> None:
+    bench = Bench().feed(a_partner(), a_sale("A", units=10))
+    bench.programme = parse((ROOT / "programme.toml").read_text("utf-8").replace("grace_days = 28", "grace_days = 0"))
+    pass_time(bench, datetime(2027, 1, 2, tzinfo=UTC))
+    bench.feed(a_sale("B", units=1))
+    assert closes(bench) == [("provisional", 0, 0), ("final", 1, 5000), ("adjustment", 2, 500)]
 
 
 def test_a_summary_says_what_changed_since_the_last_one() -> None:

@@ -90,6 +90,13 @@ def test_of_two_reports_that_differ_the_one_reported_first_stands_and_the_other_
         assert len(line(bench).conflicts) == 1
 
 
+def test_of_many_reports_that_differ_the_sixteen_smallest_are_kept_whatever_their_order() -> None:
+    reports = [a_sale(units=units, minute=units) for units in range(1, 20)]
+    one, other = Bench().feed(a_partner(), *reports), Bench().feed(a_partner(), *reversed(reports))
+    assert len(line(one).conflicts) == 16
+    assert line(one).conflicts == line(other).conflicts
+
+
 def test_a_return_takes_its_units_out_of_the_quarter_of_the_sale() -> None:
     bench = Bench().feed(a_partner(), a_sale(units=10), a_return(units=1))
     tally = bench.state.tally("P1", "2026Q4")
