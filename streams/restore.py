@@ -43,6 +43,8 @@ _EVENTS = (TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES)
 STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES)
 SOURCES = (SALES, PARTNERS)
 CALENDAR = "calendar"
+_AHEAD_KBYTES = 8192
+"""What the client may read ahead: by its own default 64 MB, for each partition that is restored at the same time."""
 _RESTORE = "the stream's state and its sources belong together; restore both, see deploy/docs/operations.md"
 _REBUILD = "./staffel rebuild says what differs from what was reported, and with --swap puts it right"
 
@@ -155,7 +157,9 @@ class _Reader:
     def __init__(self, around: Surroundings, partition: int) -> None:
         self._prefix, self._partition = around.settings.topic_prefix, partition
         # A short wait at the broker: each empty partition would otherwise cost the whole of it.
-        self._consumer = around.clients.reader(fetch_wait_max_ms=10, auto_offset_reset="earliest")
+        self._consumer = around.clients.reader(
+            fetch_wait_max_ms=10, auto_offset_reset="earliest", queued_max_messages_kbytes=_AHEAD_KBYTES
+        )
         # A partition whose leader is not known yet waits up to a second for the client to look again.
         self._consumer.list_topics(timeout=10)
 

@@ -21,6 +21,9 @@ from faust.types import TP
 from streams.lenient import read_leniently
 
 _FETCH_WAIT_MILLISECONDS = 50
+_FETCH_SECONDS = 0.1
+"""After that long without a record it is looked again which partitions want to be read: one whose agent was behind is
+left out until it has caught up."""
 
 
 class Slice(NamedTuple):
@@ -123,7 +126,7 @@ class Consumer(driver.Consumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        fetched, active = await self._wait_next_records(timeout)
+        fetched, active = await self._wait_next_records(min(timeout, _FETCH_SECONDS))
         slices = cast("dict[TP, Slice] | None", fetched)
         if slices is None or self.should_stop:
             return
