@@ -155,24 +155,44 @@ class State:
 class Account:
     """A partner within a draft: what is committed of him, and what the draft changes."""
 
-    __slots__ = ("_known", "changed", "partner", "partner_id", "running")
+    __slots__ = ("_known", "_packed", "_reopened", "partner", "partner_id", "running")
 
     def __init__(self, partner_id: str, partner: Partner | None, known: Mapping[str, bytes]) -> None:
         self.partner_id = partner_id
         self.partner = partner
         self._known = known
-        self.changed: dict[str, bytes] = {}
-        """Changed lines, packed, by sale id."""
+        self._packed: dict[str, bytes] = {}
+        """New lines by sale id."""
+        self._reopened: dict[str, SaleLine] = {}
+        """Lines that were changed: not packed before the end, since more may be coming for the same one."""
         self.running: dict[str, Running] = {}
         """The tallies that they change, by quarter."""
 
     def line(self, sale_id: str) -> SaleLine | None:
-        packed = self.changed.get(sale_id) or self._known.get(sale_id)
-        return None if packed is None else unpack(self.partner_id, sale_id, packed)
+        """What is known of a sale."""
+        packed = self._packed.get(sale_id) or self._known.get(sale_id)
+        if packed is None:
+            return None
+        return self._reopened.get(sale_id) or unpack(self.partner_id, sale_id, packed)
 
     def lines(self) -> list[SaleLine]:
-        found = {**self._known, **self.changed}
-        return [unpack(self.partner_id, sale_id, packed) for sale_id, packed in found.items()]
+        """What is known of all his sales."""
+        found = [unpack(self.partner_id, *packed) for packed in {**self._known, **self._packed}.items()]
+        return [self._reopened.get(line.sale_id, line) for line in found]
+
+    def put(self, line: SaleLine, *, new: bool) -> None:
+        """Change a line, or add one."""
+        if new:
+            self._packed[line.sale_id] = pack(line)
+        else:
+            self._reopened[line.sale_id] = line
+
+    def changed(self) -> dict[str, bytes]:
+        """Changed lines, packed, by sale id."""
+        for sale_id, line in self._reopened.items():
+            self._packed[sale_id] = pack(line)
+        self._reopened = {}
+        return self._packed
 
 
 class Draft:
@@ -195,7 +215,7 @@ class Draft:
     @property
     def lines(self) -> Iterator[tuple[str, dict[str, bytes]]]:
         """Each partner with changed lines, and these, packed, by sale id."""
-        return ((partner_id, own.changed) for partner_id, own in self._accounts.items() if own.changed)
+        return ((partner_id, changed) for partner_id, own in self._accounts.items() if (changed := own.changed()))
 
     @property
     def tallies(self) -> dict[tuple[str, str], Tally]:
@@ -300,7 +320,7 @@ class Draft:
 
     def _put_line(self, account: Account, before: SaleLine | None, after: SaleLine, at: datetime) -> None:
         """Store a line and move its weight from the tally it was in to the one it belongs to."""
-        account.changed[after.sale_id] = pack(after)
+        account.put(after, new=before is None)
         if before is None or before.quarter == after.quarter:
             quarters = [after.quarter]
         else:
