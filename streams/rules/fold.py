@@ -134,10 +134,8 @@ class State:
                 found = (units, *(number[status] for status in tallies.COUNTED))
                 if said != found:
                     differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
-            without = {quarter for _, quarter, _ in alike if quarter} - own.keys()
-            differences += [f"{partner_id} {quarter}: there are lines, and no tally" for quarter in sorted(without)]
             with_lines = {quarter for _, quarter, _ in alike if quarter}
-            untold = with_lines - self._tallies.get(partner_id, {}).keys()
+            untold = with_lines - own.keys()
             differences += [f"{partner_id} {quarter}: lines without a tally" for quarter in sorted(untold)]
         return Faults(differences, beyond)
 
