@@ -133,6 +133,9 @@ def test_an_answer_works_in_the_browser_that_asked_and_once(vouched: Site) -> No
     assert other.get(path).status_code == 422
     other.get("/sign-in/start")
     assert other.get(path).status_code == 422
+    assert mine.get(path).status_code == 303, "nobody else has spent the code"
+    mine = vouched.browser()
+    mine.get("/sign-in/start")
     state = parse_qs(urlsplit(path).query)["state"][0]
     assert mine.get(f"/sign-in/back?state={state}&code=x&iss=https://elsewhere.example").status_code == 422
     mine.get("/sign-in/start")
