@@ -81,3 +81,42 @@ def mail(
         ("memory", f"{wave.memory_begin_mb} MB before, {wave.memory_peak_mb} at most, {wave.memory_end_mb} after"),
     ]
     print("\n".join(f"{output.paint(name.ljust(22), 'bold')} {value}" for name, value in rows))
+
+
+@bench.command("portal", epilog=ending("./staffel bench portal", "./staffel bench portal --lines 0 --streams 500"))
+def portal(
+    sales: Annotated[int, typer.Option(min=100, help="Sales of the partner whose pages are looked at.")] = 100_000,
+    partners: Annotated[int, typer.Option(min=100, help="Other partners.")] = 20_000,
+    lines: Annotated[int, typer.Option(min=0, help="Sales of all of them together.")] = 1_000_000,
+    readers: Annotated[int, typer.Option(min=1, help="Readers at a time, each a second on a page.")] = 50,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they read.")] = 30,
+    streams: Annotated[int, typer.Option(min=1, help="Pages that are open and update by themselves.")] = 5000,
+    port_base: PortBase = 18200,
+    as_json: JsonFlag = False,
+) -> None:
+    """Time the pages of a partner with many sales, and those of the vendor, and keep many pages open.
+
+    The web server is the real one on SQLite; the read model is written directly, without Kafka. Readers and server
+    share this machine.
+    """
+    from deploy.bench.pages import Size
+    from deploy.bench.portal import run
+
+    size = Size(sales, partners, lines)
+    found = run(size, readers, seconds, streams, port_base, lambda line: None if as_json else output.note(line))
+    pages = [*found.partner_pages, *found.staff_pages]
+    if as_json:
+        own = {"size": size._asdict(), "streams": found.streams._asdict(), "pages": [page._asdict() for page in pages]}
+        output.print_json({"readers": readers, "memory_mb": found.memory_mb, **own})
+        return
+    rows = [
+        (page.page, f"{page.p50_ms} ms median, {page.p99_ms} ms at the 99th percentile, of {page.asked:,}")
+        for page in pages
+    ]
+    live = found.streams
+    rows += [
+        ("memory", f"{found.memory_mb:,} MB with {readers} readers"),
+        ("open pages", f"{live.open:,} with {live.memory_mb:,} MB, {live.kb_each} KB each, {live.idle_percent} % idle"),
+        ("change to browser", f"{live.p50_ms} ms median, {live.p99_ms} ms at the 99th percentile"),
+    ]
+    print("\n".join(f"{output.paint(name.ljust(22), 'bold')} {value}" for name, value in rows))

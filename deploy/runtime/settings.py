@@ -106,6 +106,7 @@ class Settings:
     imprint: str = setting("", "Text file (Markdown) that the pages show as imprint (empty: none)")
     privacy: str = setting("", "Text file (Markdown) that the pages show as privacy notice (empty: none)")
     vendor_vat_id: str = setting("", "His VAT id there (empty: none is printed)")
+    live_streams: int = setting(5000, "Pages that may be open and update by themselves at a time; each is a connection")
     link_hours: int = setting(24 * 14, "How long a personal link stays valid, in hours of real time")
     payout_hour: int = setting(
         10, "Hour of a bank day, programme time, at which payable rebates go into a payment file"

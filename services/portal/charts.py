@@ -134,14 +134,13 @@ class Column(NamedTuple):
 
 
 COLUMNS = (700, 120)
-_COLUMN_MAX = 72.0
 
 
 def columns(amounts: Sequence[int]) -> list[Column]:
     """A column for each amount, the greatest as high as the chart."""
     width, height = COLUMNS
     most = max(amounts, default=0) or 1
-    step = min(width / max(1, len(amounts)), _COLUMN_MAX)
+    step = width / max(1, len(amounts))
     return [
         Column(
             _round(n * step),

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
@@ -15,7 +15,8 @@ from services.portal.metrics import LIVE
 
 EVERYBODY = ""
 """What a stream watches that shows all partners. No partner's id is empty."""
-STREAMS_MAX = 2000
+_RENDERERS = 4
+"""So many streams are rendered at a time: a close that changes everybody's page must not keep pages from being made."""
 
 
 class Fragments(NamedTuple):
@@ -32,8 +33,11 @@ class Fragments(NamedTuple):
         return hashlib.blake2b("\0".join(self.regions.values()).encode(), digest_size=8).hexdigest()
 
 
+Found = TypeVar("Found")
 Render = Callable[[], Fragments | None]
 """Makes the fragments afresh; None when the visitor may not see them any more."""
+Still = Callable[[], object]
+"""Something that is another where time alone has changed the page; None when the visitor may not see it any more."""
 
 
 class Changes:
@@ -42,6 +46,9 @@ class Changes:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watching: dict[str, set[asyncio.Event]] = {}
+        self._rendering = asyncio.Semaphore(_RENDERERS)
+        self.streams = 0
+        """How many are open."""
         self.closed = False
 
     def open(self) -> None:
@@ -61,24 +68,26 @@ class Changes:
             for event in events:
                 event.set()
 
-    @property
-    def full(self) -> bool:
-        """True if there is no room for another stream."""
-        return sum(len(events) for events in self._watching.values()) >= STREAMS_MAX
-
     @contextmanager
     def watch(self, partner_id: str) -> Iterator[asyncio.Event]:
         """An event that is set when a partner's rows have changed."""
         event = asyncio.Event()
         self._watching.setdefault(partner_id, set()).add(event)
         LIVE.inc()
+        self.streams += 1
         try:
             yield event
         finally:
             LIVE.dec()
+            self.streams -= 1
             self._watching[partner_id].discard(event)
             if not self._watching[partner_id]:
                 del self._watching[partner_id]
+
+    async def apart(self, work: Callable[[], Found]) -> Found:
+        """Do something for a stream in a thread, beside few others."""
+        async with self._rendering:
+            return await run_in_threadpool(work)
 
     def _wake(self, partner_ids: set[str]) -> None:
         for partner_id in (*partner_ids, EVERYBODY):
@@ -87,18 +96,27 @@ class Changes:
 
 
 async def stream(
-    changes: Changes, partner_id: str, render: Render, seen: str, look_every: float, rest: float
+    changes: Changes, partner_id: str, render: Render, still: Still, seen: str, look_every: float, rest: float
 ) -> AsyncIterator[str]:
     """Server-sent events: the regions that differ from what was sent before; a comment where nothing does.
 
-    ``seen`` is the version that the visitor has. Looks when woken, and every so many seconds for what time changes;
-    then rests for some seconds, so that a burst of sales becomes a few updates.
+    ``seen`` is the version that the visitor has. Renders when woken, and asks ``still`` every so many seconds whether
+    time alone has changed the page, which costs little where nothing happens; then rests for some seconds, so that a
+    burst of sales becomes a few updates.
     """
     sent: dict[str, str] = {}
+    known: object = None
     with changes.watch(partner_id) as changed:
+        changed.set()
         while not changes.closed:
+            woken = changed.is_set()
             changed.clear()
-            found = await run_in_threadpool(render)
+            before, known = known, await changes.apart(still)
+            if known is not None and known == before and not woken:
+                yield ": still here\n\n"
+                await _wait(changed, look_every)
+                continue
+            found = await changes.apart(render) if known is not None else None
             if found is None:
                 yield "event: ended\ndata:\n\n"
                 return
@@ -113,6 +131,10 @@ async def stream(
                 seen = found.version
             else:
                 yield ": still here\n\n"
-            with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), look_every)
+            await _wait(changed, look_every)
             await asyncio.sleep(0 if changes.closed else rest)
+
+
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(changed.wait(), seconds)

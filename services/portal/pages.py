@@ -52,7 +52,7 @@ class Pages:
     @property
     def look_every(self) -> float:
         """Seconds after which time alone has changed a page."""
-        return 15.0 if self._clock.rate == 1.0 else 1.0
+        return 25.0 if self._clock.rate == 1.0 else 1.0
 
     def page(self, template: str, voice: Voice, visitor: Visitor, **facts: Any) -> str:
         """A whole page within the frame. ``facts`` are what the template and the frame speak of; see ``Asked.page``."""

@@ -21,6 +21,9 @@ from services.portal.views import NotHere
 from services.portal.voice import Voice
 from streams.rules.terms import Programme, Terms
 
+_WEEKS = 14
+"""So many weeks a quarter touches."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProgrammePage:
@@ -88,8 +91,9 @@ class ProgrammePage:
 
     @property
     def columns(self) -> list[Column]:
-        """The chart of the weeks."""
-        return columns([max(0, share.units) for share in self.breakdown.weeks])
+        """The chart of the weeks, with room for those to come."""
+        units = [max(0, share.units) for share in self.breakdown.weeks]
+        return columns(units + [0] * (_WEEKS - len(units)))
 
     def product_name(self, product_id: str) -> str:
         product = self.programme.product(product_id)

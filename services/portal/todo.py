@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from schemas.events import PayoutStatus
 from services.kit.statements import Card
 
-BANK_DETAILS = "/quarters"
-"""The page on which he reads where his bank details go."""
+BANK_DETAILS = "/details"
+"""The page on which he enters his bank details."""
 _NEW_FOR = timedelta(days=14)
 """How long a statement counts as new."""
 _NOT_ACCEPTED = "bank-details-invalid"

@@ -195,7 +195,7 @@ def test_the_page_is_walked_by_keyboard_in_the_order_of_sight(browser: Browser, 
     assert texts[:6] == ["Skip to the content", "Topseller Partner rebate", "Sign out", "Standing", "Sales", "Quarters"]
     here = texts.index("Q4 2026")  # the ways to other pages lie between
     assert texts[here : here + 5] == [
-        *("Q4 2026", "Q3 2026", "Where the money is", "Why this number?", "The same as a table"),
+        *("Q4 2026", "Q3 2026", "Enter bank details", "Why this number?", "The same as a table"),
     ]
 
 
@@ -289,9 +289,9 @@ def test_a_sale_is_found_by_its_serial_number_and_tells_its_history(browser: Bro
     assert "MP0001" in started.value.path().read_text("utf-8-sig")
 
 
-def test_what_is_left_to_do_leads_to_the_quarter_and_on_to_the_statement(browser: Browser, served: Site) -> None:
+def test_from_the_quarters_on_to_the_money_and_the_statement(browser: Browser, served: Site) -> None:
     page = open_page(browser, served, "P1")
-    page.get_by_role("link", name="Where the money is").click()
+    page.get_by_role("link", name="All quarters, payments and statements").click()
     quarter = page.locator("section", has=page.get_by_role("heading", name="Q3 2026"))
     expect(quarter.get_by_text("It is earned and kept for you")).to_be_visible()
     with page.expect_download() as started:

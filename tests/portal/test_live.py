@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
-import pytest
-
-from services.portal import live
 from services.portal.live import EVERYBODY, Changes, Fragments, stream
 from tests.portal.conftest import Site
 
@@ -21,11 +19,17 @@ class Shown:
     def __init__(self) -> None:
         self.text: str | None = "one"
         self.passing = "12:00"
+        self.day: str | None = "Monday"
+        self.rendered = 0
 
     def render(self) -> Fragments | None:
+        self.rendered += 1
         if self.text is None:
             return None
         return Fragments({"a": self.text, "b": "same"}, f"now {self.text}", {"clock": self.passing})
+
+    def still(self) -> object:
+        return self.day
 
 
 def said(message: str) -> dict[str, object]:
@@ -34,9 +38,11 @@ def said(message: str) -> dict[str, object]:
     return found
 
 
-async def follow(changes: Changes, shown: Shown, seen: str = "", key: str = "P1") -> AsyncIterator[str]:
+async def follow(
+    changes: Changes, shown: Shown, seen: str = "", key: str = "P1", every: float = LONG
+) -> AsyncIterator[str]:
     changes.open()
-    async for message in stream(changes, key, shown.render, seen, LONG, rest=0.0):
+    async for message in stream(changes, key, shown.render, shown.still, seen, every, rest=0.0):
         yield message
 
 
@@ -96,6 +102,22 @@ def test_a_stream_ends_with_its_session() -> None:
     run(scenario())
 
 
+def test_a_page_that_nothing_has_changed_is_not_made_again_until_time_changes_it() -> None:
+    async def scenario() -> None:
+        shown = Shown()
+        stream_ = follow(Changes(), shown, every=0.001)
+        await anext(stream_)
+        assert [await anext(stream_) for _ in range(5)] == [": still here\n\n"] * 5
+        assert shown.rendered == 1
+        shown.text, shown.day = "two", "Tuesday"
+        assert said(await anext(stream_))["regions"] == {"a": "two"}
+        shown.day = None
+        assert await anext(stream_) == "event: ended\ndata:\n\n"
+        assert shown.rendered == 2
+
+    run(scenario())
+
+
 def test_closing_ends_every_stream_and_none_is_left_behind() -> None:
     async def scenario() -> None:
         changes, shown = Changes(), Shown()
@@ -121,7 +143,7 @@ def test_a_change_after_the_end_is_no_error() -> None:
     changes.publish(["P1"])
 
 
-def test_the_number_of_streams_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "STREAMS_MAX", 0)
-    answer = site.signed_in("P1").get("/events")
+def test_the_number_of_streams_is_bounded(site: Site) -> None:
+    settings = replace(site.settings, live_streams=0)
+    answer = Site(settings, site.programme, site.engine).signed_in("P1").get("/events")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")

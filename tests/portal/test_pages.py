@@ -114,7 +114,7 @@ def test_who_gave_an_account_that_no_bank_takes_is_asked_for_another(site: Site)
         a_payout("P1", 1, 4, PayoutStatus.WAITING, 31000, "bank-details-invalid"),
     )
     said = words(site.signed_in("P1").get("/?quarter=2026Q3").text)
-    assert "310 € is earned, but your bank did not accept our transfer. Send other bank details" in said
+    assert "310 € is earned, but your bank did not accept our transfer. As soon as we have other bank details" in said
     assert "waits for your bank details" not in said
 
 
