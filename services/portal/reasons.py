@@ -85,7 +85,7 @@ UNKNOWN = Words("This sale does not count.", "Ask your contact at the vendor why
 
 PAYOUTS = {
     "no-bank-details": Words(
-        "It is earned and kept for you, but we have no bank details.", "Send them to your contact at the vendor."
+        "It is earned and kept for you, but we have no bank details.", "Give them on the page of your details."
     ),
     "bank-details-new": Words(
         "Your bank details were changed only just. For your safety we wait a few bank days before we pay to them.",
@@ -93,7 +93,7 @@ PAYOUTS = {
     ),
     "bank-details-invalid": Words(
         "It is earned and kept for you, but your bank did not accept our transfer.",
-        "Send other bank details to your contact at the vendor.",
+        "Give other bank details on the page of your details.",
     ),
     "partner-blocked": Words(
         "Payments to you are stopped at the moment. What you earn is kept for you.",

@@ -44,7 +44,7 @@ def test_a_quarter_tells_each_step_of_the_money_and_the_banks_reason(site: Site)
     steps = ("Sent to the bank", "Came back from the bank The account has been closed.", "Waiting for bank details")
     places = [said.rindex(step) for step in steps]
     assert places == sorted(places)
-    assert "Send other bank details to your contact" in said
+    assert "Give other bank details on the page of your details" in said
     assert "Rebate 310 € Units 31 a unit 10 € Made payable 310 € Paid 0 €" in said
     assert 'href="/why?quarter=2026Q3"' in page
     assert said.index("Q4 2026 Running") < said.index("Q3 2026 Final")
