@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from services.kit.listening import listening
 from services.portal.live import EVERYBODY, Changes, Fragments, stream
+from tests.conftest import free_ports
 from tests.portal.conftest import Site
 
 LONG = 3600.0
@@ -147,3 +150,8 @@ def test_the_number_of_streams_is_bounded(site: Site) -> None:
     settings = replace(site.settings, live_streams=0)
     answer = Site(settings, site.programme, site.engine).signed_in("P1").get("/events")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+def test_a_page_does_not_wait_for_the_kernel_to_collect_more_of_it() -> None:
+    with listening("127.0.0.1", free_ports(), "a test") as listener:
+        assert listener.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY on no other"
