@@ -24,7 +24,7 @@ from schemas.events import Event, Partner, Phase, Position, QuarterClosed, SaleR
 from schemas.fit import unfit
 from schemas.topics import PARTNERS, POSITIONS, QUARTER_CLOSES, SALES, SALES_BYTES_MAX, TALLIES, Topic
 from schemas.values import partition_of
-from services.intake.log import records
+from services.kit.log import records
 
 _STEP = 50_000
 Key = tuple[str, str]

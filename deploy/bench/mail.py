@@ -28,7 +28,7 @@ from schemas.events import Event, Partner, SaleReported, WeeklySummary
 from schemas.topics import PARTNERS, SALES, WEEKLY_SUMMARIES, Topic
 from schemas.values import Quarter
 from services.intake.applied import Deadline, ends_of, wait_for_stream
-from services.intake.sender import Sender, open_codec
+from services.kit.sender import Sender, open_codec
 from streams.rules.terms import Programme, parse
 
 _SALES_AN_ALERT = 10

@@ -29,7 +29,7 @@ from deploy.runtime.settings import Loaded, Port, load
 from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import Partner, SaleReported
 from schemas.topics import PARTNERS, SALES, TIER_CHANGES
-from services.intake.sender import Sender, open_codec
+from services.kit.sender import Sender, open_codec
 
 _PARTNERS = 20_000
 _START_SECONDS = 120

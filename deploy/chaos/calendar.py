@@ -16,7 +16,7 @@ from deploy.runtime.settings import Settings
 from schemas.codec import Codec, Undecodable
 from schemas.events import Partner
 from schemas.topics import PARTNERS
-from services.intake.log import records
+from services.kit.log import records
 
 
 class Moment(NamedTuple):

@@ -45,7 +45,7 @@ from schemas.topics import (
     Topic,
 )
 from schemas.values import partition_of
-from services.intake.log import records
+from services.kit.log import records
 
 History = Mapping[int, Sequence[tuple[str, int]]]
 """For each partition, source and offset of each committed position in order."""

@@ -15,7 +15,7 @@ from deploy.runtime import kafka
 from deploy.runtime.settings import Settings
 from schemas.events import Position
 from schemas.topics import POSITIONS, SALES
-from services.intake.sender import open_codec
+from services.kit.sender import open_codec
 
 _EVERY = 0.25
 FRESH = 0.5

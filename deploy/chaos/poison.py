@@ -12,7 +12,7 @@ from deploy.runtime.settings import Settings
 from schemas.events import Partner, SaleReported
 from schemas.topics import PARTNERS, SALES
 from schemas.values import partition_of
-from services.intake.sender import open_codec
+from services.kit.sender import open_codec
 
 
 def poison(settings: Settings, chance: random.Random) -> str:

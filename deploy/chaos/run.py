@@ -22,7 +22,7 @@ from deploy.embedded.stack import Stack
 from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Loaded, Settings, load
 from schemas.topics import PARTNERS, SALES
-from services.intake.log import records
+from services.kit.log import records
 
 _CLOCK = "2026-11-20T12:00:00Z"
 _PATIENCE = 120.0

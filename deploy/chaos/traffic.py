@@ -20,7 +20,7 @@ from schemas.codec import Codec, headers_for
 from schemas.events import Event, Partner, SaleReported, SaleReturned
 from schemas.topics import PARTNERS, SALES
 from schemas.values import partition_of
-from services.intake.sender import open_codec
+from services.kit.sender import open_codec
 
 COMPRESSIONS = ("none", "gzip", "snappy", "lz4", "zstd")
 _PARTNERS = 200

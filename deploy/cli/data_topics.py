@@ -101,16 +101,16 @@ def replay(
     A letter goes back if the cause lay around it and is gone: its schema is known now, say. The stream counts a sale
     once however often it comes.
     """
-    from services.intake import replay as intake
+    from services.kit import deadletters
 
     settings = loaded.settings
-    outcome = intake.replay(settings, open_clock(settings), everything=everything, dry_run=dry_run)
+    outcome = deadletters.replay(settings, open_clock(settings), everything=everything, dry_run=dry_run)
     if as_json:
         output.print_json({"dry_run": dry_run, **outcome.letters, "reasons": dict(outcome.reasons)})
         return
     found = outcome.letters
     start = "dry run, nothing was sent; the real run would give: " if dry_run else ""
     print(
-        f"{start}{found[intake.REPLAYED]} sent back, {found[intake.ALREADY]} were sent back before, "
-        f"{found[intake.HOPELESS]} stay: they would be put aside again"
+        f"{start}{found[deadletters.REPLAYED]} sent back, {found[deadletters.ALREADY]} were sent back before, "
+        f"{found[deadletters.HOPELESS]} stay: they would be put aside again"
     )

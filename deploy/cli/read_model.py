@@ -107,7 +107,7 @@ def export(
 @contextmanager
 def _anew(settings: Settings) -> Iterator[Anew]:
     from deploy.runtime.clock import open_clock
-    from services.intake.sender import open_codec
+    from services.kit.sender import open_codec
     from services.portal.projector import subscriptions
     from services.portal.rebuild import Anew
 

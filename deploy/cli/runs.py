@@ -119,7 +119,7 @@ def release(loaded: Loaded, run: Run, by: By = "") -> None:
     """
     from deploy.cli.programme import money
     from schemas.topics import PAYOUTS
-    from services.intake.sender import open_codec
+    from services.kit.sender import open_codec
     from services.payout import past
     from services.payout import release as payout
     from services.payout.service import limits

@@ -21,7 +21,7 @@ from schemas.events import Partner
 from schemas.topics import PARTNERS, SALES
 from services.intake.importing import Request
 from services.intake.partners import import_partners
-from services.intake.sender import Sender, open_codec
+from services.kit.sender import Sender, open_codec
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows
 from services.payout.database import open_database

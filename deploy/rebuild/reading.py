@@ -11,7 +11,7 @@ from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry, RegistryAway, Undecodable
 from schemas.events import Event
 from schemas.topics import Topic
-from services.intake.log import BEGINNING, records
+from services.kit.log import BEGINNING, records
 
 
 class Reading:

@@ -22,9 +22,9 @@ from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
 from schemas.events import Position
 from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
-from services.intake.sender import open_codec
 from services.kit.consumer import consumer_tables
 from services.kit.database import open_engine, reading
+from services.kit.sender import open_codec
 
 Places = Mapping[tuple[str, int], int]
 """For each (full topic name, partition) an offset: the end of a log, or where a reader goes on."""

@@ -13,11 +13,11 @@ from schemas.events import LineStatus, SaleLine, Tally
 from schemas.topics import SALE_LINES, SALES, TALLIES
 from schemas.values import line_key, partition_of
 from services.intake.applied import Deadline, wait_for_stream
-from services.intake.log import BEGINNING, partitions, records
 from services.intake.rows import Report, report_reader
 from services.intake.sales import now_in_milliseconds
-from services.intake.sender import Sender, open_codec
 from services.kit.csvfile import Refused
+from services.kit.log import BEGINNING, partitions, records
+from services.kit.sender import Sender, open_codec
 
 REPORTED_BY = "by hand"
 

@@ -13,9 +13,9 @@ from schemas.events import Partner
 from schemas.topics import PARTNERS
 from services.intake import rows
 from services.intake.importing import Request, Summary, take_rows
-from services.intake.log import events
-from services.intake.sender import Sender, open_codec
 from services.kit.csvfile import Refused, Sheet
+from services.kit.log import events
+from services.kit.sender import Sender, open_codec
 
 NEW, CHANGED, UNCHANGED, REPEATED = "new", "changed", "unchanged", "repeated"
 

@@ -15,11 +15,11 @@ from schemas.codec import Codec
 from schemas.events import SaleReported, SaleReturned
 from schemas.topics import SALES
 from services.intake.importing import Request, Summary, take_rows
-from services.intake.log import events
 from services.intake.rows import SALE_COLUMNS, Report, report_reader
 from services.intake.seen import Seen
-from services.intake.sender import Sender, open_codec
 from services.kit.csvfile import Refused, Sheet
+from services.kit.log import events
+from services.kit.sender import Sender, open_codec
 
 SENT, REPEATED = "sent", "repeated"
 """Outcomes of a row: an event on ``sales``; or the file had said the same already. Then come those that only a dry

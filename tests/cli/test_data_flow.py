@@ -16,7 +16,7 @@ from deploy.runtime.clock import open_clock
 from deploy.runtime.errors import Exit
 from deploy.runtime.settings import Loaded, Settings, load
 from schemas.topics import DEAD_LETTERS, PARTNERS, SALES
-from services.intake.log import records
+from services.kit.log import records
 from tests.cli.calling import Result, call, succeed
 from tests.conftest import settings_on
 from tests.intake import files

@@ -23,11 +23,11 @@ from schemas.events import Partner, SaleReported
 from schemas.topics import PARTNERS, SALES
 from schemas.values import partition_of
 from services.intake.importing import Request
-from services.intake.log import records
 from services.intake.partners import import_partners, registered
 from services.intake.sales import import_sales
-from services.intake.sender import open_codec
 from services.kit.csvfile import Refusal
+from services.kit.log import records
+from services.kit.sender import open_codec
 from tests.intake import files
 
 CLOCK = RealClock()

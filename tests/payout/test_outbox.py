@@ -12,7 +12,7 @@ from deploy.runtime.settings import Loaded
 from schemas.codec import Codec, ConfluentRegistry, header
 from schemas.events import BankDetailsChange, BankDetailsChanged, PayoutStatus, PayoutStatusChanged, id_of
 from schemas.topics import BANK_DETAILS, PAYOUTS, Topic
-from services.intake.log import records
+from services.kit.log import records
 from services.kit.relay import Relay, oldest_unsent
 from services.payout.tables import outbox
 from tests.databases import sqlite_url

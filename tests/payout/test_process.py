@@ -26,7 +26,7 @@ from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import PayoutStatus, PayoutStatusChanged, QuarterClosed, SaleLine
 from schemas.topics import BANK_DETAILS, PAYOUTS, QUARTER_CLOSES, SALE_LINES
 from schemas.values import line_key
-from services.intake.log import records
+from services.kit.log import records
 from services.payout import audit, runs
 from services.payout.bank_checks import Row
 from services.payout.bank_details import import_rows

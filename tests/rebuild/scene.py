@@ -27,7 +27,7 @@ from schemas.topics import (
 )
 from schemas.values import line_key, partition_of, tally_key
 from services.intake import topics
-from services.intake.log import records
+from services.kit.log import records
 from tests.streams.harness import NOW, Wire, Worker, a_partner, a_sale, working
 from tests.waiting import until
 

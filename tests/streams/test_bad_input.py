@@ -26,7 +26,7 @@ from deploy.runtime.settings import Settings
 from schemas.events import SaleReturned
 from schemas.topics import DEAD_LETTERS, PARTNERS, SALES, SALES_BYTES_MAX
 from schemas.values import partition_of
-from services.intake.replay import replay
+from services.kit.deadletters import replay
 from tests.streams.harness import NOW, Wire, a_partner, a_sale, working
 from tests.streams.test_topic_settings import set_topic
 from tests.waiting import until

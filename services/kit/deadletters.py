@@ -20,8 +20,8 @@ from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, RegistryAway, Undecodable, header
 from schemas.topics import DEAD_LETTERS, SALES
-from services.intake.log import partitions, records
-from services.intake.sender import Sender, open_codec
+from services.kit.log import partitions, records
+from services.kit.sender import Sender, open_codec
 
 REPLAYED_FROM = "staffel-replayed-from"
 """Header of a record that was sent back: the letter's place, ``partition/offset@milliseconds``."""
