@@ -84,7 +84,7 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
             position = cast(Position, codec.decode(POSITIONS, message.value()))
             restored.positions[position.source] = position
         if not restored.positions:
-            _refuse_if_told(reader, partition)
+            _refuse_if_told(reader, admin, around, partition, ends[POSITIONS.name])
         _keep_lines(restored.state, codec, reader.read(SALE_LINES, ends[SALE_LINES.name]))
         for message in reader.read(TALLIES, ends[TALLIES.name]):
             _keep_tally(restored.state, codec, message)
@@ -230,11 +230,16 @@ def _logs(admin: AdminClient, prefix: str, partition: int) -> dict[str, Log]:
     }
 
 
-def _refuse_if_told(reader: _Reader, partition: int) -> None:
+def _refuse_if_told(
+    reader: _Reader, admin: AdminClient, around: Surroundings, partition: int, positions_end: int
+) -> None:
     """A partition without a state has told nothing; one that has told something lost its state."""
     for topic in _EVENTS:
         if next(reader.read(topic, _NO_END), None) is None:
             continue  # empty, or nothing but transactions that were aborted
+        place = TopicPartition(POSITIONS.full_name(around.settings.topic_prefix), partition)
+        if _latest(admin, [place], IsolationLevel.READ_UNCOMMITTED)[place.topic] != positions_end:
+            raise NotReady(f"partition {partition} was taken over by somebody else while it was read")
         raise StaffelError(f"partition {partition} has told events, and its state is gone", _REBUILD)
 
 
