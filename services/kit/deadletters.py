@@ -19,6 +19,7 @@ from deploy.runtime.clock import Clock
 from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, RegistryAway, Undecodable, header
+from schemas.events import Event
 from schemas.topics import DEAD_LETTERS, SALES
 from services.kit.log import partitions, records
 from services.kit.sender import Sender, open_codec
@@ -41,7 +42,10 @@ class Letter(NamedTuple):
     source: str
     """Full name of the topic that it was taken from."""
     reason: str
+    message: str
+    """What is wrong with it, in a sentence."""
     stamp: int
+    """When it was put aside, in milliseconds since 1970."""
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
@@ -75,6 +79,27 @@ def replay(settings: Settings, clock: Clock, *, everything: bool = False, dry_ru
     return Outcome(Counter(counts), Counter(letter.reason for letter in fresh))
 
 
+def latest(settings: Settings, at_most: int) -> list[Letter]:
+    """The dead letters that were put aside last, the latest first. Raises NotReady or StaffelError if Kafka fails."""
+    name = DEAD_LETTERS.full_name(settings.topic_prefix)
+    consumer = kafka.reader(settings)
+    try:
+        ends = kafka.ends(consumer, [(name, number) for number in kafka.partitions_of(consumer, name)])
+    finally:
+        consumer.close()
+    begin = {number: max(0, end - at_most) for (_, number), end in ends.items()}
+    found = map(_letter, records(settings, DEAD_LETTERS, begin))
+    return sorted(found, key=lambda letter: letter.stamp, reverse=True)[:at_most]
+
+
+def read_again(codec: Codec, letter: Letter) -> Event | None:
+    """What a letter says, if it can be read by now."""
+    try:
+        return codec.decode(SALES, letter.value) if letter.value is not None else None
+    except (Undecodable, RegistryAway, LookupError):
+        return None
+
+
 def _letter(message: Message) -> Letter:
     headers = [(name, value or b"") for name, value in kafka.headers_of(message)]
     stamp = message.timestamp()[1]
@@ -82,6 +107,7 @@ def _letter(message: Message) -> Letter:
         place=f"{message.partition()}/{message.offset()}@{stamp}",
         source=header(headers, "dlq.topic") or "",
         reason=header(headers, "dlq.reason") or "",
+        message=header(headers, "dlq.message") or "",
         stamp=stamp,
         key=message.key(),
         value=message.value(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from services.portal.auth import STAFF, Role, Visitor
+from services.portal.auth import STAFF, Visitor
 from services.portal.voice import Voice
 
 
@@ -13,6 +13,8 @@ class Way(NamedTuple):
 
     path: str
     name: str
+    begins: bool = False
+    """Whether something else begins here: staff's pages are grouped by what they are about."""
 
 
 def ways(visitor: Visitor, voice: Voice) -> list[Way]:
@@ -38,19 +40,23 @@ def home(visitor: Visitor) -> str:
 
 
 def _staff(visitor: Visitor, voice: Voice) -> list[Way]:
-    found = [
-        (Role.VIEWER, Way("/programme", voice.say("Programme"))),
-        (Role.VIEWER, Way("/partners", voice.say("Partners"))),
-        (Role.VIEWER, Way("/audit", voice.say("Record"))),
-        (Role.VIEWER, Way("/claims/desk", voice.say("Claims"))),
-        (Role.VIEWER, Way("/conflicts", voice.say("Conflicts"))),
-        (Role.VIEWER, Way("/rejected", voice.say("Not counted"))),
-        (Role.VIEWER, Way("/closing", voice.say("Quarter close"))),
-        (Role.VIEWER, Way("/payments", voice.say("Payments"))),
-        (Role.VIEWER, Way("/holds", voice.say("Held payments"))),
-        (Role.VIEWER, Way("/bank", voice.say("The bank"))),
-        (Role.VIEWER, Way("/mails", voice.say("Mails"))),
-        (Role.VIEWER, Way("/webhooks", voice.say("Webhooks"))),
+    places = [
+        [Way("/programme", voice.say("Programme")), Way("/partners", voice.say("Partners"))],
+        [
+            Way("/claims/desk", voice.say("Claims")),
+            Way("/conflicts", voice.say("Conflicts")),
+            Way("/rejected", voice.say("Not counted")),
+            Way("/dead-letters", voice.say("Unreadable")),
+        ],
+        [
+            Way("/closing", voice.say("Quarter close")),
+            Way("/holds", voice.say("Held payments")),
+            Way("/payments", voice.say("Payments")),
+            Way("/bank", voice.say("The bank")),
+        ],
+        [Way("/mails", voice.say("Mails")), Way("/webhooks", voice.say("Webhooks"))],
+        [Way("/audit", voice.say("Record"))],
     ]
-    own = [Way("/account", voice.say("Your account"))] if visitor.person else []  # behind a link is nobody by name
-    return [way for needed, way in found if visitor.role >= needed] + own
+    if visitor.person:  # behind a link is nobody by name
+        places[-1].append(Way("/account", voice.say("Your account")))
+    return [way._replace(begins=number == 0) for group in places for number, way in enumerate(group)]

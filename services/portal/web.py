@@ -38,6 +38,7 @@ from services.portal.routes import (
     brand,
     claims,
     confirm,
+    deadletters,
     desk,
     details,
     door,
@@ -80,6 +81,7 @@ ROWS: tuple[Row, ...] = (
     *bank.ROWS,
     *mails.ROWS,
     *lists.ROWS,
+    *deadletters.ROWS,
 )
 """Every route of the portal, with what it needs."""
 
@@ -94,7 +96,6 @@ def create_web(
 ) -> ASGIApp:
     """The portal as an ASGI application. ``clock`` is the programme's, ``real`` the one that sessions live by."""
     real = real or RealClock()
-    read_proxies(settings.proxies)  # a setting that can't be read is told at the start
     read_proxies(settings.proxies)  # a setting that can't be read is told at the start
     portal = Portal(
         settings=settings,

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from services.portal.access import Needs, Row
 from services.portal.auth import IDLE, Cookies, Role
 from services.portal.identity import staff, tables
-from services.portal.routes import bank, details, endpoints, holds, mails, payments
+from services.portal.routes import bank, deadletters, details, endpoints, holds, mails, payments
 from services.portal.tables import metadata
 from services.portal.web import ROWS
 from tests.portal.conftest import Site
@@ -50,7 +50,8 @@ NEED_MORE = {
 
 ASKING = {row.path for row in (*payments.ROWS, *holds.ROWS, *details.ROWS, *endpoints.ROWS, *bank.ROWS, *mails.ROWS)}
 ASKING -= {"/details", "/details/my-data.json"}  # which show the rest
-"""What asks an office: none is open here, and they say so."""
+ASKING |= {row.path for row in deadletters.ROWS}
+"""What asks an office, or Kafka: none is there, and they say so."""
 
 GUARDED = [row for row in ROWS if row.needs is not Needs.NOTHING]
 READING = [row for row in GUARDED if row.method == "GET" and row.path not in STREAMS]
