@@ -43,21 +43,29 @@ class Recount:
         self._returns: defaultdict[tuple[str, str], dict[str, Report]] = defaultdict(dict)
 
     def add(self, event: SaleReported | SaleReturned, recorded_at: datetime) -> None:
-        """One report, as often and in whatever order it comes."""
+        """One report, as often and in whatever order it comes until the horizon of its quarter; then as recorded."""
         sale = event.partner_id, event.sale_id
         report = event.reported_at, content_hash(event), recorded_at, event
+        known_sale = self._sales.get(sale)
+        if known_sale is not None and recorded_at >= self._horizon(*_quarter_of(known_sale)):
+            return  # nothing changes a sale that is known any more
         if isinstance(event, SaleReported):
-            self._sales[sale] = _standing_one(self._sales.get(sale), report)
+            self._sales[sale] = _standing_one(known_sale, report)
         else:
             known = self._returns[sale]
             known[event.return_id] = _standing_one(known.get(event.return_id), report)
 
+    def settled(self, quarter: str, at: datetime) -> bool:
+        """Whether nothing that is said at an instant changes a quarter any more."""
+        return at >= self._horizon(int(quarter[:4]), int(quarter[5]))
+
     def standings(self, partners: Mapping[str, Partner]) -> dict[tuple[str, str], Standing]:
         """By partner and quarter, wherever a sale was reported."""
         sums: defaultdict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        for (partner_id, sale_id), (_, _, at, sale) in self._sales.items():
+        for (partner_id, sale_id), report in self._sales.items():
+            _, _, at, sale = report
             assert isinstance(sale, SaleReported)
-            quarter = sale.sold_on.year, (sale.sold_on.month + 2) // 3
+            quarter = _quarter_of(report)
             status, units = self._judge(sale, at, partners.get(partner_id), quarter), 0
             if status == "counted":
                 units = max(0, sale.quantity - self._came_back(partner_id, sale_id, quarter))
@@ -109,6 +117,12 @@ class Recount:
     def _horizon(self, year: int, number: int) -> datetime:
         day = _end(year, number) + timedelta(days=self._terms(year, number)["horizon_days"])
         return datetime(day.year, day.month, day.day, tzinfo=self._zone)
+
+
+def _quarter_of(report: Report) -> tuple[int, int]:
+    sale = report[3]
+    assert isinstance(sale, SaleReported)
+    return sale.sold_on.year, (sale.sold_on.month + 2) // 3
 
 
 def _end(year: int, number: int) -> date:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from confluent_kafka import Message
 
 from deploy.audit.recount import Recount, Standing
-from deploy.runtime.clock import open_clock
+from deploy.runtime.clock import Clock, open_clock
 from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry, RegistryAway, Undecodable
@@ -83,7 +83,7 @@ def look(settings: Settings, report: Callable[[int], None] = lambda _records: No
     before = topics.positions()
     tallies, payable = _published(topics)
     after = topics.positions()
-    partners, moving = _registry(topics, before)
+    partners, said_at, moving = _registry(topics, before, open_clock(settings))
     recount, reports, moved = _recount(settings, topics, before, after, report)
     moving |= moved | _closing(settings, tallies, before, after)
     expected = recount.standings(partners)
@@ -93,7 +93,13 @@ def look(settings: Settings, report: Callable[[int], None] = lambda _records: No
         difference
         for key in sorted({*expected, *tallies})
         if key[0] not in left_out
-        for difference in _compare(key, expected.get(key, Standing()), tallies.get(key), payable[key])
+        for difference in _compare(
+            key,
+            # What the registry said when the quarter was settled can't be read any more.
+            None if _settled(recount, key, said_at, tallies) else expected.get(key, Standing()),
+            tallies.get(key),
+            payable[key],
+        )
     ]
     compared = sum(who not in left_out for who, _ in {*expected, *tallies})
     return Finding(reports, compared, len(moving), len(forgotten - moving), tuple(differences))
@@ -111,9 +117,17 @@ def _published(topics: _Topics) -> tuple[dict[Key, Tally], Counter[Key]]:
     return tallies, payable
 
 
-def _registry(topics: _Topics, before: Positions) -> tuple[dict[str, Partner], set[str]]:
-    """The partners as the stream had applied them, and those of whom it had not applied everything."""
+def _settled(recount: Recount, key: Key, said_at: Mapping[str, datetime], tallies: Collection[Key]) -> bool:
+    """Whether a standing that is published was settled before the registry said what it says of the partner now."""
+    return key in tallies and key[0] in said_at and recount.settled(key[1], said_at[key[0]])
+
+
+def _registry(
+    topics: _Topics, before: Positions, clock: Clock
+) -> tuple[dict[str, Partner], dict[str, datetime], set[str]]:
+    """The partners as the stream had applied them, when that was said, and of whom it had not applied everything."""
     partners: dict[str, Partner] = {}
+    said_at: dict[str, datetime] = {}
     moving: set[str] = set()
     for message, event in topics.read(PARTNERS):
         partner_id = (message.key() or b"").decode("utf-8", "replace")
@@ -121,9 +135,10 @@ def _registry(topics: _Topics, before: Positions) -> tuple[dict[str, Partner], s
             moving.add(partner_id)
         elif isinstance(event, Partner) and event.partner_id == partner_id:
             partners[partner_id] = event
+            said_at[partner_id] = _recorded_at(message, clock)
         elif event is None:
             partners.pop(partner_id, None)
-    return partners, moving
+    return partners, said_at, moving
 
 
 def _recount(
@@ -144,8 +159,12 @@ def _recount(
             moved.add(event.partner_id)
             continue
         counted += 1
-        recount.add(event, clock.at(datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)))
+        recount.add(event, _recorded_at(message, clock))
     return recount, counted, moved
+
+
+def _recorded_at(message: Message, clock: Clock) -> datetime:
+    return clock.at(datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC))
 
 
 def _belongs(event: Event | None, partition: int, partitions: int) -> bool:
@@ -167,17 +186,19 @@ def _was_registered(tally: Tally) -> bool:
     return tally.counted + tally.returned > 0
 
 
-def _compare(key: Key, expected: Standing, tally: Tally | None, payable: int) -> Iterator[str]:
+def _compare(key: Key, expected: Standing | None, tally: Tally | None, payable: int) -> Iterator[str]:
+    """``expected`` is None where nobody can tell any more."""
     who = " ".join(key)
     if tally is None:
+        assert expected is not None
         yield f"{who}: {_sentence(expected)} reported, and no tally is published"
         return
     found = Standing(*(getattr(tally, name) for name in Standing._fields))
-    if found != expected:
+    if expected is not None and found != expected:
         yield f"{who}: published {_sentence(found)}, reported {_sentence(expected)}"
     if payable != tally.payable_minor:
         yield f"{who}: closes make {payable} cents payable, the tally says {tally.payable_minor}"
-    if tally.phase is Phase.FINAL and tally.revision >= 1 and payable != expected.rebate_minor:
+    if expected is not None and tally.phase is Phase.FINAL and tally.revision >= 1 and payable != expected.rebate_minor:
         yield f"{who}: closes make {payable} cents payable, the sales reported earn {expected.rebate_minor}"
 
 

@@ -96,13 +96,14 @@ class Comparison:
         self,
         programme: Programme,
         partners: dict[str, Partner],
+        registered_at: dict[str, datetime],
         former: dict[str, Former],
         histories: dict[Key, History],
         calendar_at: datetime,
         now: datetime,
     ) -> None:
         self._programme, self._histories = programme, histories
-        self._partners, self._former = partners, former
+        self._partners, self._registered_at, self._former = partners, registered_at, former
         self._calendar_at, self._now = calendar_at, now
 
     def compare(self, live: Live, merged: dict[str, SaleLine], same: Callable[[Event, Event], bool]) -> Corrections:
@@ -125,10 +126,13 @@ class Comparison:
     def _judged(self, line: SaleLine, live: SaleLine | None) -> SaleLine:
         """The line with its verdict.
 
-        Whom the registry has forgotten keeps the verdicts that were given while it knew him (decision 0006): those of
-        the live line, and if that is lost, those that follow from what the log still holds of him.
+        Whom the registry has forgotten, or changed when the sale was settled, keeps the verdicts that were given before
+        (decision 0006): those of the live line, and if that is lost, those that follow from what the log still holds.
         """
-        judged = lines.judged(line, self._partners.get(line.partner_id), self._programme)
+        partner = self._partners.get(line.partner_id)
+        if live is not None and partner is not None and self._changed_since(line):
+            partner = None
+        judged = lines.judged(line, partner, self._programme)
         if judged.reason != Reason.PARTNER_NOT_REGISTERED or line.sold_on is None:
             return judged
         if live is None:
@@ -141,6 +145,10 @@ class Comparison:
         if live.status in (LineStatus.COUNTED, LineStatus.RETURNED):
             return lines.judged(line, self._stand_in(line), self._programme)
         return judged
+
+    def _changed_since(self, line: SaleLine) -> bool:
+        """Whether the registry said what it says of a partner only when nothing changed the line any more."""
+        return lines.settled(line, self._programme, self._registered_at[line.partner_id])
 
     def _stand_in(self, line: SaleLine) -> Partner:
         """A partner for whom the line's sale counts."""

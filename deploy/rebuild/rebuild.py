@@ -76,12 +76,15 @@ class Rebuild:
         prove(state, logs, partition, self._settings.partitions)
         if not (state.after or state.lines or state.tallies or state.told.histories):
             return Found(partition), Corrections()  # no worker has begun here yet
-        counted = recounted(reading, state, self._clock, lambda records: self._report(partition, records))
+        counted = recounted(
+            reading, state, self._programme, self._clock, lambda records: self._report(partition, records)
+        )
         positions = self._lost_positions(state, counted, logs)
         calendar = next((p for p in (state.after.get(CALENDAR), *positions) if p and p.source == CALENDAR), None)
         comparison = Comparison(
             self._programme,
             counted.partners,
+            counted.registered_at,
             counted.former,
             state.told.histories,
             _instant(calendar) if calendar else self._clock.now(),

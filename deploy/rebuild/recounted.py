@@ -19,6 +19,7 @@ from schemas.topics import PARTNERS, SALES
 from schemas.values import line_key
 from streams.intake import Registration, read_partner, read_sale
 from streams.rules import lines
+from streams.rules.terms import Programme
 
 _STEP = 20_000
 _TO_THE_END = sys.maxsize
@@ -31,6 +32,8 @@ class Recounted:
     lines: dict[str, SaleLine] = field(default_factory=dict)
     """By the key of their record."""
     partners: dict[str, Partner] = field(default_factory=dict)
+    registered_at: dict[str, datetime] = field(default_factory=dict)
+    """When the registry said of each what is known of him."""
     former: dict[str, Former] = field(default_factory=dict)
     """Whom the registry has forgotten, as far as the log still holds what it said of him."""
     moving: set[str] = field(default_factory=set)
@@ -51,7 +54,11 @@ class _Raw(NamedTuple):
 
 
 def recounted(
-    reading: Reading, published: Published, clock: Clock, report: Callable[[int], None] = lambda _records: None
+    reading: Reading,
+    published: Published,
+    programme: Programme,
+    clock: Clock,
+    report: Callable[[int], None] = lambda _records: None,
 ) -> Recounted:
     """Count a partition again, as far as its state says to have come; a source without a position, to its end.
 
@@ -59,7 +66,7 @@ def recounted(
     """
     found = Recounted()
     _read_partners(reading, published, clock, found)
-    _read_sales(reading, published, clock, found, report)
+    _read_sales(reading, published, programme, clock, found, report)
     return found
 
 
@@ -79,10 +86,16 @@ def _read_partners(reading: Reading, published: Published, clock: Clock, found: 
                     found.former[partner_id] = Former(known, _recorded_at(message, clock))
             case Registration(partner_id, Partner() as partner):
                 found.partners[partner_id] = partner
+                found.registered_at[partner_id] = _recorded_at(message, clock)
 
 
 def _read_sales(
-    reading: Reading, published: Published, clock: Clock, found: Recounted, report: Callable[[int], None]
+    reading: Reading,
+    published: Published,
+    programme: Programme,
+    clock: Clock,
+    found: Recounted,
+    report: Callable[[int], None],
 ) -> None:
     applied, seen = _limits(published, SALES.name)
     for message in reading.messages(SALES):
@@ -102,6 +115,8 @@ def _read_sales(
         if isinstance(sale, SaleReported | SaleReturned):
             key = line_key(sale.partner_id, sale.sale_id)
             known = found.lines.get(key)
+            if known is not None and lines.settled(known, programme, recorded_at):
+                continue
             if isinstance(sale, SaleReported):
                 found.lines[key] = lines.with_sale(known, sale, recorded_at, message.offset())
             else:

@@ -28,6 +28,7 @@ from schemas.packed import pack, unpack, weigh
 from schemas.values import Quarter
 from streams.rules import calendar, lines, tallies
 from streams.rules.calendar import Moment, MomentKind
+from streams.rules.lines import Reason
 from streams.rules.tallies import Running
 from streams.rules.terms import Programme, Terms
 
@@ -227,6 +228,9 @@ class Draft:
         """Apply one record of ``sales``."""
         account = self._accounts.get(event.partner_id) or self._open(event.partner_id)
         before = account.line(event.sale_id)
+        if before is not None and lines.settled(before, self._programme, recorded_at):
+            self.results[LineStatus.REJECTED, Reason.OLDER_THAN_HORIZON] += 1
+            return
         if before is None and isinstance(event, SaleReported):
             after = lines.first_report(event, recorded_at, offset, account.partner, self._programme)
         else:
@@ -252,6 +256,8 @@ class Draft:
         if partner is None:
             return
         for line in account.lines():
+            if lines.settled(line, self._programme, recorded_at):
+                continue
             after = lines.judged(line, partner, self._programme)
             if after != line:
                 self._put_line(account, line, after, recorded_at)

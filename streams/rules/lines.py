@@ -1,7 +1,8 @@
 """A sale's line: what is known of one sale, merged from reports in any order, and the verdict on it.
 
 Merging picks, among reports that disagree, the least by (reported at, content, broker time); so any order, repetition
-or delay of the same records ends in the same line (rules 4 and 5).
+or delay of the same records ends in the same line (rules 4 and 5). What is recorded past the horizon of a sale that is
+known changes nothing (``settled``); it comes last in any order, since a broker's time never goes back.
 """
 
 from __future__ import annotations
@@ -111,6 +112,14 @@ def with_return(line: SaleLine | None, back: SaleReturned, recorded_at: datetime
             return line
     returns = tuple(sorted((*others, new), key=lambda r: (r.returned_on, r.return_id)))
     return replace(line, returns=returns, source_offset=offset)
+
+
+def settled(line: SaleLine, programme: Programme, at: datetime) -> bool:
+    """Whether what is recorded at ``at`` comes too late for a sale that is known: past the horizon of its quarter.
+
+    Then nothing changes its line any more: no return, no correction, no registration.
+    """
+    return line.sold_on is not None and at >= _dates_on(programme, line.sold_on).horizon_at
 
 
 def judged(line: SaleLine, partner: Partner | None, programme: Programme) -> SaleLine:

@@ -121,11 +121,29 @@ def test_the_same_return_twice_takes_away_once() -> None:
     assert line(bench).units == 3
 
 
-def test_a_return_after_the_horizon_takes_nothing() -> None:
-    bench = Bench().feed(a_partner(), a_sale(units=5))
-    bench.feed(a_return(on=date(2027, 7, 1)), recorded_at=NOON + timedelta(days=300))
-    assert line(bench).units == 5
-    assert line(bench).returns[0].reason == Reason.OLDER_THAN_HORIZON
+LAST = datetime(2027, 6, 29, 22, tzinfo=UTC) - timedelta(milliseconds=1)
+"""The last moment before the horizon of 2026Q4, which is midnight in Berlin."""
+
+
+@pytest.mark.parametrize("late", [LAST + timedelta(milliseconds=1), NOON + timedelta(days=300)])
+def test_after_the_horizon_nothing_changes_a_sale(late: datetime) -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=5), a_sale("S2", partner="P2"))
+    before = line(bench), line(bench, "S2", "P2")
+    bench.feed(a_return(on=date(2027, 6, 1)), a_sale(units=4, minute=-9), a_partner("P2"), recorded_at=late)
+    bench.feed(a_sale(on=date(2027, 5, 1), minute=-10), recorded_at=late)
+    assert (line(bench), line(bench, "S2", "P2")) == before
+
+
+def test_until_the_horizon_everything_changes_a_sale() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=5), a_sale("S2", partner="P2"))
+    bench.feed(a_return(on=date(2027, 6, 1)), a_sale(units=4, minute=-9), a_partner("P2"), recorded_at=LAST)
+    assert (line(bench).units, line(bench, "S2", "P2").units) == (3, 1)
+
+
+def test_a_return_recorded_after_the_horizon_and_before_its_sale_takes_nothing() -> None:
+    late = NOON + timedelta(days=300)
+    bench = Bench().feed(a_partner(), a_return(on=date(2027, 6, 1)), a_sale(units=5), recorded_at=late)
+    assert (line(bench).reason, line(bench).returns[0].reason) == (Reason.OLDER_THAN_HORIZON,) * 2
 
 
 def test_the_same_sale_id_with_another_partner_is_another_sale() -> None:
