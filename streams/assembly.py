@@ -23,9 +23,6 @@ from streams.surroundings import RealMachine, Surroundings, real_clients
 from streams.transport import SliceSchema, Transport
 
 _TICK_SECONDS = 0.5
-_SLICES_AHEAD = 6
-"""How many slices of a partition may wait for its agent. Faust counts events, and takes a slice for one: by its own
-default a worker that is behind would read all that it has to catch up with into memory."""
 
 
 class StreamApp(faust.App):
@@ -40,6 +37,10 @@ class StreamApp(faust.App):
     async def where_to_begin(self, assigned: Iterable[TP]) -> Mapping[TP, int]:
         """Asked by the transport after each assignment."""
         return await self.owned.where_to_begin(assigned)
+
+    def applied(self, tp: TP) -> int:
+        """Asked by the transport's thread: the offset up to which a partition is applied."""
+        return self.owned.applied(tp)
 
     async def on_first_start(self) -> None:
         """Before anything is read: is all there that is needed, and as it should be?"""
@@ -78,7 +79,6 @@ def create_app(settings: Settings) -> StreamApp:
         broker_max_poll_records=5000,
         consumer_max_fetch_size=4 << 20,
         consumer_auto_offset_reset="earliest",  # overruled by the transport: we always say where to begin
-        stream_buffer_maxsize=_SLICES_AHEAD,
         stream_wait_empty=True,
         producer_linger=0.005,
     )

@@ -45,6 +45,12 @@ class Owned:
         except KeyError:
             raise Revoked(f"partition {number} is not ours") from None
 
+    def applied(self, tp: TP) -> int:
+        """The offset up to which a source's partition is applied; 0 if it is not ours. Any thread may ask."""
+        held = self._partitions.get(tp.partition)
+        source = next(topic for topic in SOURCES if topic.full_name(self._around.settings.topic_prefix) == tp.topic)
+        return held.next_offset(source) if held is not None else 0
+
     def all(self) -> list[HeldPartition]:
         """All partitions that are ours now."""
         return list(self._partitions.values())

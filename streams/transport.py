@@ -21,6 +21,10 @@ from faust.types import TP
 from streams.lenient import read_leniently
 
 _FETCH_WAIT_MILLISECONDS = 50
+_RECORDS_AHEAD = 20_000
+"""So many records of a partition may wait for its agent: a batch. Else a worker that is behind would read all that it
+has to catch up with into memory; Faust's own limit counts slices, be they of one record or of thousands."""
+_FULL_SECONDS = 0.01
 _FETCH_SECONDS = 0.1
 """After that long without a record it is looked again which partitions want to be read: one whose agent was behind is
 left out until it has caught up."""
@@ -91,9 +95,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> dict[TP, Any]:
-        begun = {tp for tp in active_partitions or () if tp in self.handed}
+        begun = {tp for tp in active_partitions or () if tp in self.handed and self._waiting(tp) < _RECORDS_AHEAD}
         if not begun:
-            await asyncio.sleep(_FETCH_WAIT_MILLISECONDS / 1000)
+            await asyncio.sleep(_FULL_SECONDS)
             return {}
         try:
             fetched = await super()._fetch_records(consumer, begun, timeout, max_records)
@@ -115,6 +119,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 slices[tp] = Slice(self.handed[tp], state.position, records, max(state.highwater or 0, state.position))
                 self.handed[tp] = state.position
         return slices
+
+    def _waiting(self, tp: TP) -> int:
+        """How many records of a partition were handed out and are not applied yet."""
+        return self.handed[tp] - int(cast(Any, self.consumer.app).applied(tp))
 
 
 class Consumer(driver.Consumer):
