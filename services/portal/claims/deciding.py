@@ -1,7 +1,7 @@
 """What the vendor's staff does with a claim: accept it, refuse it, ask back.
 
 The decision, its place in the record of who did what, and what everybody is told are one transaction. See
-deploy/decisions/0022-claims-are-sales.md.
+deploy/decisions/0021-claims-are-sales.md.
 """
 
 from __future__ import annotations
