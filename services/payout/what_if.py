@@ -128,15 +128,17 @@ def compare(connection: Connection, real: Programme, other: Programme, quarter: 
 
 
 def _judge(row: Any, sales: Sequence[SaleLine], programme: Programme) -> Callable[[SaleLine], SaleLine]:
-    """How a partner's sales are judged. Whom the registry has forgotten keeps what he was: registered, and here."""
-    if row.country is not None:
-        partner = Partner(row.partner_id, "", "", "", row.country, row.registered_on, row.left_on)
-        return lambda sale: judged(sale, partner, programme)
+    """How a partner's sales are judged. Whom the registry has forgotten keeps what he was: registered, and here.
+
+    A sale that still waits for its partner waits for ever: he registered when nothing could change it any more.
+    """
+    known: Partner | None = None
     counted = [sale for sale in sales if sale.status in (LineStatus.COUNTED, LineStatus.RETURNED)]
-    if not counted:
-        return lambda sale: judged(sale, None, programme)
-    countries = programme.terms_for(Quarter.parse(counted[0].quarter)).countries
-    known = Partner(row.partner_id, "", "", "", min(countries, default=""), date.min)
+    if row.country is not None:
+        known = Partner(row.partner_id, "", "", "", row.country, row.registered_on, row.left_on)
+    elif counted:
+        countries = programme.terms_for(Quarter.parse(counted[0].quarter)).countries
+        known = Partner(row.partner_id, "", "", "", min(countries, default=""), date.min)
     return lambda sale: judged(sale, None if sale.reason == Reason.PARTNER_NOT_REGISTERED else known, programme)
 
 

@@ -289,6 +289,14 @@ def test_whom_the_registry_has_forgotten_is_simulated_as_what_he_was(office: Off
     assert (summary.real_minor, summary.other_minor) == (55_000, 55_000)
 
 
+def test_who_registered_when_nothing_could_change_any_more_is_simulated_as_not_registered(office: Office) -> None:
+    a_quarter(office)
+    register(office, "P3")
+    summary = simulated(office, PROGRAMME)
+    assert (summary.real_minor, summary.other_minor) == (55_000, 55_000)
+    assert {tier.units for tier in summary.other.values()} == {tier.units for tier in summary.real.values()}
+
+
 quantities = st.lists(
     st.tuples(st.sampled_from(["P1", "P2", "P3"]), st.sampled_from(["TS-100", "TS-900", "XX"]), st.integers(0, 30)),
     min_size=1,
