@@ -13,13 +13,11 @@ import schemathesis
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, select
-from starlette.testclient import TestClient
 
 from deploy.runtime.settings import load
 from schemas.events import PayoutStatus
 from services.portal import tokens
 from services.portal.api.pace import Pace
-from services.portal.auth import Sessions
 from services.portal.tokens import TOKENS_MAX, Scope, TooMany, api_tokens
 from tests.portal.conftest import Site, mark_in
 from tests.portal.feeding import NOON, a_line, a_payout, feed
@@ -164,16 +162,8 @@ def test_a_partner_has_so_many_tokens_and_no_more(engine: Engine) -> None:
 # --- the page ----------------------------------------------------------------------------------------------------
 
 
-def confirmed(site: Site) -> TestClient:
-    """A partner's browser in which a second factor was shown."""
-    browser = site.signed_in("P1")
-    session = next(value for name, value in browser.cookies.items() if name == "staffel-80")
-    Sessions(site.engine, site.real).confirm(session)
-    return browser
-
-
 def test_a_partner_makes_a_token_sees_it_once_and_ends_it(site: Site) -> None:
-    browser = confirmed(site)
+    browser = site.confirmed("P1")
     mark = mark_in(browser.get("/tokens").text)
     form = {"mark": mark, "name": "Our ERP", "scope-sales": "1", "days": "30"}
     page = browser.post("/tokens", data=form)
@@ -202,7 +192,7 @@ def test_a_link_alone_makes_no_token(site: Site) -> None:
 
 
 def test_a_token_without_a_name_or_a_scope_is_not_made(site: Site) -> None:
-    browser = confirmed(site)
+    browser = site.confirmed("P1")
     mark = mark_in(browser.get("/tokens").text)
     for form in ({"name": " ", "scope-sales": "1"}, {"name": "x"}):
         page = browser.post("/tokens", data={"mark": mark, "days": "30", **form})
