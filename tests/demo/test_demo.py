@@ -37,7 +37,9 @@ def test_demo_plays_a_quarter_is_right_stays_to_be_looked_at_and_leaves_nothing(
         clawback, _, _, closed, vendor = re.findall(r"http://\S+/l/\S+", said)
         assert "49" in portal.enter(clawback)
         assert "2026" in portal.enter(vendor)
-        assert "uw bank heeft onze overboeking niet geaccepteerd" in Browser(f"http://127.0.0.1:{port_base}").enter(closed)
+        assert "uw bank heeft onze overboeking niet geaccepteerd" in Browser(f"http://127.0.0.1:{port_base}").enter(
+            closed
+        )
         assert "mail" in Browser("").get(re.search(r"Inbox +(\S+)", said)[1]).lower()  # type: ignore[index]
         files = re.findall(r"Payment file +(\S+)", said)
         assert files

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from confluent_kafka.admin import AdminClient
+from sqlalchemy import func, select
 
 from deploy.embedded.stack import environment
 from deploy.runtime import kafka
@@ -27,6 +28,7 @@ from schemas.values import Quarter
 from services.intake import topics
 from services.kit.links import Invitation, link_for
 from services.portal.queries import open_database, standing
+from services.portal.tables import sale_lines
 from streams.rules.terms import Programme
 from tests.databases import sqlite_url
 from tests.portal.conftest import mark_in
@@ -154,7 +156,9 @@ def test_killed_and_started_again_it_reads_on_where_it_was(placed: Loaded, progr
     write(settings, [*lines[150:], a_tally(programme, "P1", 300), a_tier_change(programme, "P1", 1, 9, 10)])
     with ready(placed):
         until(lambda: units() == 300, WITHIN, "300 units")
-        assert "All <b>300</b>" in signed_in(settings).get(settings.public_url).text
+        assert signed_in(settings).get(f"{settings.public_url}/sales").status_code == 200
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(sale_lines)).scalar_one() == 300
     engine.dispose()
 
 

@@ -72,7 +72,9 @@ def test_made_anew_it_is_the_same_and_what_was_changed_by_hand_is_found_and_put_
     with ready(placed):
         pass
     used = open_database(settings)
-    session = Sessions(used, HandClock(NOON)).open(Invitation("partner", "P1"))
+    sessions = Sessions(used, HandClock(NOON))
+    with used.begin() as connection:
+        session = sessions.open(connection, Invitation("partner", "P1"))
     before = everything(used)
     with anew(settings, tmp_path) as made:
         assert everything(made.engine) == before
@@ -94,7 +96,7 @@ def test_made_anew_it_is_the_same_and_what_was_changed_by_hand_is_found_and_put_
         ]
         put_in_place(made.engine, used)
         assert everything(used) == before
-        assert Sessions(used, HandClock(NOON)).find(session) is not None
+        assert sessions.find(session) is not None
     used.dispose()
     # And reading goes on behind what was put in place.
     write(settings, [a_line("p2", "S-later", 3)])
