@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -80,9 +81,17 @@ def ends(consumer: Consumer, partitions: Iterable[tuple[str, int]], timeout: flo
     }
 
 
+_HEADERS = methodcaller("headers")
+
+
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
-    """A record's headers; none if one has a name that is no UTF-8, since the client then tells none of them."""
+    """A record's headers; none if one has a name that is no UTF-8, since the client then tells none of them.
+
+    Ask once for each record. The client answers such a record with an error and half a list at the same time; Python
+    looks for the error only if the call takes the long way, as here, and else falls over the list. Asked again, the
+    client answers with the list alone.
+    """
     try:
-        return list(message.headers() or ())
+        return list(_HEADERS(message) or ())
     except (SystemError, UnicodeDecodeError):
         return []
