@@ -26,7 +26,9 @@ each_language = pytest.mark.parametrize("language", LANGUAGES)
 def _sentences() -> set[str | tuple[str, ...]]:
     keywords = {"say": None, "count": (1, 2)}
     own = extract_from_dir(_CODE, [("**.py", "python")], keywords=keywords)
-    shared = extract_from_dir(_CODE.parent / "kit", [("speech.py", "python")], keywords=keywords)
+    shared = extract_from_dir(
+        _CODE.parent / "kit", [("speech.py", "python"), ("claims.py", "python")], keywords=keywords
+    )
     return {found[2] for found in (*own, *shared)}
 
 

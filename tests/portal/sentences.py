@@ -33,7 +33,7 @@ def _in_templates() -> Iterator[Sentence]:
 
 
 def _in_code() -> Iterator[Sentence]:
-    for path in (*_FOLDER.glob("**/*.py"), _FOLDER.parent / "kit" / "speech.py"):
+    for path in (*_FOLDER.glob("**/*.py"), *(_FOLDER.parent / "kit" / name for name in ("speech.py", "claims.py"))):
         for call in ast.walk(ast.parse(path.read_text("utf-8"))):
             if (
                 isinstance(call, ast.Call)

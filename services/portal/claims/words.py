@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.kit import claims
 from services.portal.claims.proofs import FILE_BYTES_MAX, FILES_MAX
 from services.portal.claims.reading import FILE_ROWS_MAX, NOTE_LENGTH_MAX, SERIALS_MAX
 from services.portal.claims.tables import Status
@@ -34,36 +35,12 @@ def desk_name(status: str, voice: Voice) -> str:
 
 def refusal(code: str, voice: Voice) -> str:
     """Why a claim was refused."""
-    match code:
-        case "already-reported":
-            return voice.say("The sale is counted already, under another number.")
-        case "other-partner-reported":
-            return voice.say("The same product was reported as sold by somebody else.")
-        case "proof-missing":
-            return voice.say("There is no proof of the sale.")
-        case "proof-does-not-match":
-            return voice.say("The proof shows something else than was reported.")
-        case "not-a-sale":
-            return voice.say("What the proof shows is no sale that the programme counts.")
-        case "product-not-in-programme":
-            return voice.say("The product was not in the programme on that day.")
-        case "too-late":
-            return voice.say("The quarter of this sale can't be changed any more.")
-    return voice.say("Another reason, given below.")
+    return claims.refusal(code, voice) or voice.say("Another reason, given below.")
 
 
 def question(code: str, voice: Voice) -> str:
     """What the vendor asks about a claim."""
-    match code:
-        case "proof-missing":
-            return voice.say("Please send a proof of the sale, like the distributor's invoice.")
-        case "proof-unreadable":
-            return voice.say("Please send the proof again, so that it can be read.")
-        case "number-unclear":
-            return voice.say("Please tell us the number on the distributor's invoice.")
-        case "serials-missing":
-            return voice.say("Please tell us the serial numbers.")
-    return voice.say("Please answer the question below.")
+    return claims.question(code, voice) or voice.say("Please answer the question below.")
 
 
 def reason(what: str, code: str, voice: Voice) -> str:
