@@ -145,9 +145,21 @@ class Wire:
         assert self.producer.flush(60) == 0
 
     def messages(self, topic: Topic) -> list[Any]:
-        """All committed records of a topic, partition by partition."""
+        """All committed records of a topic, partition by partition.
+
+        A transaction ends on one partition after the other: what was seen on one may still be open on the next, so
+        this waits until nothing that is there now is open.
+        """
         consumer = kafka.reader(self.settings, fetch_wait_max_ms=10)
         name = topic.full_name(self.settings.topic_prefix)
+        places = [(name, p) for p in range(self.settings.partitions)]
+        with_open = kafka.reader(self.settings, isolation_level="read_uncommitted")
+        high = kafka.ends(with_open, places)
+        with_open.close()
+        until(
+            lambda: all(end >= high[at] for at, end in kafka.ends(consumer, places).items()),
+            what="the end of what is open",
+        )
         consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in range(self.settings.partitions)])
         found, ended = [], set()
         while len(ended) < self.settings.partitions:
