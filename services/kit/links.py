@@ -15,6 +15,8 @@ class Invitation(NamedTuple):
 
     audience: str
     partner_id: str
+    person: str = ""
+    """The id of a contact of the partner; empty for the address of his registration."""
 
 
 class LinkExpired(ValueError):
@@ -28,7 +30,7 @@ class LinkInvalid(ValueError):
 def link_for(settings: Settings, invitation: Invitation, quarter: str = "", claim: str = "") -> str:
     """The address to put into a mail. It opens on the quarter, like ``2026Q4``, or without one on the present one;
     or on the claim with this id."""
-    token = _signer(settings).dumps([invitation.audience, invitation.partner_id])
+    token = _signer(settings).dumps(list(invitation if invitation.person else invitation[:2]))
     query = urlencode({name: value for name, value in (("quarter", quarter), ("claim", claim)) if value})
     return f"{settings.public_url.rstrip('/')}/l/{token}" + (f"?{query}" if query else "")
 
@@ -36,24 +38,25 @@ def link_for(settings: Settings, invitation: Invitation, quarter: str = "", clai
 def read_token(settings: Settings, token: str) -> Invitation:
     """Whom a link's token is for. Raises LinkExpired or LinkInvalid."""
     try:
-        audience, partner_id = _signer(settings).loads(token, max_age=settings.link_hours * 3600)
+        return Invitation(*map(str, _signer(settings).loads(token, max_age=settings.link_hours * 3600)))
     except SignatureExpired:
         raise LinkExpired("this link has expired") from None
     except (BadSignature, ValueError, TypeError):
         raise LinkInvalid("this is not a link of ours") from None
-    return Invitation(str(audience), str(partner_id))
 
 
-def unsubscribe_link(settings: Settings, partner_id: str) -> str:
-    """The address at which a partner turns his weekly mail off: good for that alone, and for a year."""
-    token = _signer(settings, _WEEKLY_MAIL).dumps(partner_id)
+def unsubscribe_link(settings: Settings, partner_id: str, person: str = "") -> str:
+    """The address at which a partner, or a contact of his, turns his own weekly mail off: good for that alone, and for
+    a year."""
+    token = _signer(settings, _WEEKLY_MAIL).dumps([partner_id, person] if person else partner_id)
     return f"{settings.public_url.rstrip('/')}/unsubscribe/{token}"
 
 
-def read_unsubscribe_token(settings: Settings, token: str) -> str:
-    """The id of the partner whom such an address was sent to. Raises LinkExpired or LinkInvalid."""
+def read_unsubscribe_token(settings: Settings, token: str) -> Invitation:
+    """Whom such an address was sent to. Raises LinkExpired or LinkInvalid."""
     try:
-        return str(_signer(settings, _WEEKLY_MAIL).loads(token, max_age=_UNSUBSCRIBE_SECONDS))
+        said = _signer(settings, _WEEKLY_MAIL).loads(token, max_age=_UNSUBSCRIBE_SECONDS)
+        return Invitation("partner", *(map(str, said) if isinstance(said, list) else (str(said),)))
     except SignatureExpired:
         raise LinkExpired("this link has expired") from None
     except (BadSignature, ValueError, TypeError):

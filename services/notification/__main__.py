@@ -12,6 +12,7 @@ from services.kit.database import open_engine
 from services.kit.process import Process, run
 from services.notification.addresses import Addresses
 from services.notification.office import Means, open_office
+from services.notification.people import People
 from services.notification.reach import Reach
 from services.notification.renewals import Renewals
 from services.notification.service import TOPICS, Notification
@@ -29,8 +30,9 @@ def body(process: Process) -> None:
         engine = open_engine(process.settings.notification_db_url, MIGRATIONS)
         settings = process.settings
         notification = Notification(process, engine, programme)
-        renewals = Renewals(engine, process.clock, Reach(process.clock, programme, Addresses(settings)))
-        office = open_office(Means(settings, engine, sealer_of(settings), gate_of(settings), renewals))
+        reach = Reach(process.clock, programme, Addresses(settings))
+        renewals, people = Renewals(engine, process.clock, reach), People(engine, process.clock, reach)
+        office = open_office(Means(settings, engine, sealer_of(settings), gate_of(settings), renewals, people))
         process.probes.check("office", office.problem)
         try:
             while not process.stopping():

@@ -16,7 +16,7 @@ from services.notification.dsn import Report
 from services.notification.messages import Kind
 from services.notification.reach import bounced
 from services.notification.smtp import without_addresses
-from services.notification.tables import State, bad_addresses, bounces, messages, partners
+from services.notification.tables import State, bad_addresses, bounces, contacts, messages, partners
 
 SOFT_MAX = 3
 """So many mails in a row that came back for the time being are worth a look."""
@@ -27,7 +27,8 @@ class Result(StrEnum):
     """What became of a report."""
 
     BAD_ADDRESS = "bad-address"
-    """The partner's address takes no mail: this message and what else is for him wait for another one."""
+    """The partner's address takes no mail: this message and what else is for him wait for another one. Or a contact's:
+    then no more goes to him."""
     OLD_ADDRESS = "old-address"
     """Permanent, but he has another address by now; what is about his money goes there."""
     SOFT = "soft"
@@ -106,6 +107,8 @@ class Bounces:
         return connection.execute(latest).first()
 
     def _believe_bad(self, connection: Connection, message: Row[Any], status: str, now: datetime) -> Result:
+        if message.contact_id is not None:
+            return _stop_writing_to(connection, message, status)
         email = connection.execute(
             select(partners.c.email).where(partners.c.partner_id == message.partner_id)
         ).scalar_one_or_none()
@@ -126,11 +129,24 @@ class Bounces:
         connection.execute(
             update(messages)
             .where(messages.c.partner_id == message.partner_id, messages.c.claimed_by.is_(None))
-            .where(messages.c.recipient.is_(None))
+            .where(messages.c.recipient.is_(None), messages.c.contact_id.is_(None))
             .where(or_(messages.c.state == State.PENDING, and_(this, messages.c.state == State.SENT)))
             .values(state=State.WAITING, last_error=bounced(status), attempts=0)
         )
         return Result.BAD_ADDRESS
+
+
+def _stop_writing_to(connection: Connection, message: Row[Any], status: str) -> Result:
+    """A contact's address is bad: he gets no more mail. The partner sees it, and the mails to himself go on."""
+    this = contacts.c.contact_id == message.contact_id
+    marked = connection.execute(update(contacts).where(this).values(bad_status=status)).rowcount
+    connection.execute(
+        update(messages)
+        .where(messages.c.partner_id == message.partner_id, messages.c.contact_id == message.contact_id)
+        .where(messages.c.state == State.PENDING, messages.c.claimed_by.is_(None))
+        .values(state=State.EXPIRED, last_error=bounced(status))
+    )
+    return Result.BAD_ADDRESS if marked else Result.OLD_ADDRESS
 
 
 def _soft_in_a_row(connection: Connection, message: Row[Any]) -> int:

@@ -22,8 +22,8 @@ _UNSENT = (State.PENDING, State.WAITING)
 _REPLACED = "a later mail tells of it"
 _NO_CHANGE = "he stands again where he was last told"
 Row = dict[str, Any]
-Place = tuple[str, str]
-"""Partner and quarter."""
+Place = tuple[str, str | None, str]
+"""Partner, the contact of his who is told (None: he himself), and quarter."""
 
 
 class _Told(NamedTuple):
@@ -48,7 +48,7 @@ def collect(connection: Connection, rows: Iterable[Row], wait: timedelta, now: d
     replaced: dict[int, str] = {}
     for row in fresh:
         event = msgspec.json.decode(row["event"], type=TierChanged)
-        place = (event.partner_id, event.quarter)
+        place = (event.partner_id, row["contact_id"], event.quarter)
         due = max(now, last[place] + wait) if place in last else now
         earlier = unsent.pop(place, None)
         if earlier is None:
@@ -98,7 +98,7 @@ def _before(
     last: dict[Place, datetime] = {}
     for row in found:
         event = msgspec.json.decode(row.event, type=TierChanged)
-        place = (event.partner_id, event.quarter)
+        place = (event.partner_id, row.contact_id, event.quarter)
         if row.state == State.SENT or row.claimed_by is not None:
             last[place] = max(row.sent_at or row.queued_at, last.get(place, row.queued_at))
         else:

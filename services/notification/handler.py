@@ -15,6 +15,7 @@ from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner
 from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
 from services.notification import former
+from services.notification.addressees import contacts_of, copy_for, gets
 from services.notification.addresses import Addresses
 from services.notification.calls import Call, Near, calls, predecessor
 from services.notification.digest import collect
@@ -23,9 +24,10 @@ from services.notification.messages import Kind, Told, dump
 from services.notification.noting import count, new_row
 from services.notification.pace import parse_quiet_hours, weekly_due
 from services.notification.reach import UNSUBSCRIBED, Reach, Verdict, known
-from services.notification.tables import UNSENT, State, bad_addresses, messages, partners, preferences
+from services.notification.tables import UNSENT, State, bad_addresses, contacts, messages, partners, preferences
 from streams.rules.terms import Programme
 
+_PERSONAL = (Kind.WEBHOOK_DISABLED, Kind.INVITATION, Kind.CONTACT_ADDED, Kind.CONTACT_CHANGED, Kind.CONTACT_REMOVED)
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
 
 
@@ -80,6 +82,7 @@ class Handler:
             update(messages)
             .where(
                 messages.c.partner_id.in_([row["partner_id"] for row in rows if not row["weekly_mail"]]),
+                messages.c.contact_id.is_(None),  # whom he named chooses for himself
                 messages.c.kind == Kind.WEEKLY,
                 messages.c.state.in_([State.WAITING, State.PENDING]),
                 messages.c.claimed_by.is_(None),
@@ -94,12 +97,18 @@ class Handler:
         noted = _noted(batch.connection, {before for _, event in told if (before := predecessor(event))})
         news = {event.partner_id for _, event in told if _is_news_of_details(event)}
         left = former.addresses(batch.connection, news) if news else {}
+        people = contacts_of(batch.connection, partner_of)
         rows: list[dict[str, Any]] = []
         for record, event in told:
             earlier = noted.get(predecessor(event) or "")
             for call in calls(event, record.event_id, earlier, self._near, self._programme.zone):
                 noted.setdefault(call.id, call)
                 rows.append(self._row(call, event.partner_id, record, partner_of.get(event.partner_id)))
+                rows += [
+                    self._copy(call, record, contact)
+                    for contact in people.get(event.partner_id, ())
+                    if gets(contact.standing, call.kind)
+                ]
             if _is_news_of_details(event):
                 rows += self._notices(event, record, left.get(event.partner_id, []))
         self._note(batch.connection, rows)
@@ -131,6 +140,14 @@ class Handler:
         due = self._due(call.kind, partner_id, now)
         return new_row(call, partner_id, record.recorded_at, verdict, now, due=due, recipient=recipient)
 
+    def _copy(self, call: Call, record: Received, contact: Row[Any]) -> dict[str, Any]:
+        """The mail for one of the partner's contacts."""
+        now = self._real.now()
+        verdict = self._reach.judge_contact(call.kind, record.recorded_at, contact)
+        due = self._due(call.kind, contact.partner_id, now)
+        copy, contact_id = copy_for(call, contact.contact_id), contact.contact_id
+        return new_row(copy, contact.partner_id, record.recorded_at, verdict, now, due=due, contact_id=contact_id)
+
     def _note(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
@@ -158,6 +175,7 @@ class Handler:
                 messages.c.partner_id.in_(partner_ids),
                 messages.c.state.in_([State.WAITING, State.FAILED]),
                 messages.c.recipient.is_(None),
+                messages.c.contact_id.is_(None),
             )
         ).all()
         changes = []
@@ -226,13 +244,13 @@ def _one_line(text: str) -> str:
 
 
 def _forget(connection: Connection, partner_ids: Collection[str]) -> None:
-    for table in (partners, preferences, bad_addresses):
+    for table in (partners, preferences, bad_addresses, contacts):
         connection.execute(delete(table).where(table.c.partner_id.in_(partner_ids)))
     former.forget(connection, partner_ids)
     theirs = messages.c.partner_id.in_(partner_ids)
     connection.execute(update(messages).where(theirs).values(recipient=None))
-    # It names his host, and there is nothing left of which it could tell.
-    connection.execute(update(messages).where(theirs, messages.c.kind == Kind.WEBHOOK_DISABLED).values(event="{}"))
+    # They name his host or his people, and there is nothing left of which they could tell.
+    connection.execute(update(messages).where(theirs, messages.c.kind.in_(_PERSONAL)).values(event="{}"))
     connection.execute(
         update(messages)
         .where(theirs, messages.c.state.in_(UNSENT))

@@ -17,8 +17,9 @@ from schemas.events import (
     TierChanged,
     WeeklySummary,
 )
-from services.notification import claims, closings, details, payments, standings
+from services.notification import claims, closings, details, invitations, payments, standings
 from services.notification.closings import Close
+from services.notification.invitations import ContactNamed
 from services.notification.letter import Frame, Letter, as_html, as_text
 from services.notification.newlink import LinkWanted, new_link
 from services.notification.voice import Voice, voice_for
@@ -28,7 +29,7 @@ from streams.rules.terms import Programme
 
 Told = TierChanged | WeeklySummary | QuarterClosed | PayoutStatusChanged | BankDetailsChanged | ClaimDecided
 """The events that a partner may be told about."""
-Subject = Told | EndpointDisabled | LinkWanted
+Subject = Told | EndpointDisabled | LinkWanted | ContactNamed
 """What a mail can be about: those, and what comes from no topic."""
 
 
@@ -58,6 +59,11 @@ class Kind(StrEnum):
     CLAIM_ASKED = "claim-asked"
     WEBHOOK_DISABLED = "webhook-disabled"
     NEW_LINK = "new-link"
+    INVITATION = "invitation"
+    """To somebody whom a partner named; the next three tell the partner himself."""
+    CONTACT_ADDED = "contact-added"
+    CONTACT_CHANGED = "contact-changed"
+    CONTACT_REMOVED = "contact-removed"
 
     @property
     def of_the_wave(self) -> bool:
@@ -77,16 +83,19 @@ _FRESH = {
     Kind.THRESHOLD_NEAR: timedelta(days=8),
     Kind.WEBHOOK_DISABLED: timedelta(days=30),
     Kind.NEW_LINK: timedelta(days=1),
+    Kind.INVITATION: timedelta(days=14),
 }
 
 
 class Addressee(NamedTuple):
-    """The partner, as far as a mail must know him."""
+    """The partner, or somebody whom he named, as far as a mail must know him."""
 
     partner_id: str
     name: str
     language: str
     country: str
+    contact: bool = False
+    """Whether he is somebody whom the partner named."""
 
 
 class Link(NamedTuple):
@@ -149,6 +158,10 @@ _LETTERS: dict[Kind, tuple[type[Subject], Callable[[Any, Voice, Programme], Lett
     Kind.CLAIM_ASKED: (ClaimDecided, claims.asked),
     Kind.WEBHOOK_DISABLED: (EndpointDisabled, outage.disabled),
     Kind.NEW_LINK: (LinkWanted, new_link),
+    Kind.INVITATION: (ContactNamed, invitations.invitation),
+    Kind.CONTACT_ADDED: (ContactNamed, invitations.added),
+    Kind.CONTACT_CHANGED: (ContactNamed, invitations.changed),
+    Kind.CONTACT_REMOVED: (ContactNamed, invitations.removed),
 }
 
 
@@ -163,20 +176,30 @@ def _frame(kind: Kind, fact: Subject, addressee: Addressee, voice: Voice, progra
         colon=voice.say(":"),
         footer=(
             voice.say("As of {moment}", moment=voice.moment(as_of(fact))),
-            voice.say(
-                "You receive this mail because this address belonged to a registered partner of the {programme} "
-                "programme until recently. It was written automatically; an answer reaches the programme's team.",
-                programme=programme.name,
-            )
-            if kind is Kind.BANK_DETAILS_NOTICE
-            else voice.say(
-                "You receive this mail as a registered partner of the {programme} programme. It was written "
-                "automatically; an answer reaches the programme's team.",
-                programme=programme.name,
-            ),
+            _why_you(kind, addressee, voice, programme),
         ),
         leave_note=voice.say("You can turn this weekly mail off, and on again, on your page."),
         leave_label=voice.say("Turn it off"),
+    )
+
+
+def _why_you(kind: Kind, addressee: Addressee, voice: Voice, programme: Programme) -> str:
+    if kind is Kind.BANK_DETAILS_NOTICE:
+        return voice.say(
+            "You receive this mail because this address belonged to a registered partner of the {programme} "
+            "programme until recently. It was written automatically; an answer reaches the programme's team.",
+            programme=programme.name,
+        )
+    if addressee.contact:
+        return voice.say(
+            "You receive this mail because a registered partner of the {programme} programme has named you as a "
+            "contact. It was written automatically; an answer reaches the programme's team.",
+            programme=programme.name,
+        )
+    return voice.say(
+        "You receive this mail as a registered partner of the {programme} programme. It was written "
+        "automatically; an answer reaches the programme's team.",
+        programme=programme.name,
     )
 
 
@@ -199,7 +222,7 @@ def as_of(fact: Subject) -> datetime:
     match fact:
         case TierChanged() | PayoutStatusChanged() | BankDetailsChanged() | ClaimDecided():
             return fact.occurred_at
-        case EndpointDisabled() | LinkWanted():
+        case EndpointDisabled() | LinkWanted() | ContactNamed():
             return fact.occurred_at
         case WeeklySummary():
             return fact.as_of

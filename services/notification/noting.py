@@ -20,15 +20,18 @@ def new_row(
     *,
     due: datetime | None = None,
     recipient: str | None = None,
+    contact_id: str | None = None,
 ) -> dict[str, Any]:
     """The row of a message that was called for at ``recorded_at``, by the stack's clock, and comes in ``now``.
 
-    ``due``, at once if not said, is in real time as well. ``recipient`` is an address that is not the partner's own.
+    ``due``, at once if not said, is in real time as well. ``recipient`` is an address that is not the partner's own,
+    ``contact_id`` a contact of his who gets it.
     """
     return {
         "event_id": call.id,
         "partner_id": partner_id,
         "recipient": recipient,
+        "contact_id": contact_id,
         "kind": call.kind.value,
         "event": call.event,
         "recorded_at": recorded_at,

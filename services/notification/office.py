@@ -1,7 +1,8 @@
 """Notification's office: what the portal may ask about webhooks and mails, and have done.
 
 The operations call what the command line calls. A partner's endpoints are known to him alone; a secret is told once, to
-the partner, when it is made. Mail addresses leave the office masked.
+the partner, when it is made. Mail addresses leave the office masked; those of the people whom a partner named are told
+to him whole once he has shown a second factor.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from sqlalchemy import Connection, Engine
 from deploy.runtime.clock import RealClock
 from deploy.runtime.errors import StaffelError
 from deploy.runtime.settings import Port, Settings
+from services.kit.contacts import Standing
 from services.kit.database import reading
 from services.kit.office.protocol import Actor, Arguments, Operation, Role
 from services.kit.office.server import Counter, Office
 from services.kit.sealing import Sealer
 from services.notification import overview
 from services.notification.overview import Wanted
+from services.notification.people import People, Wish
 from services.notification.renewals import Renewals
 from services.notification.tables import State
 from services.notification.webhooks import deliveries, endpoints
@@ -41,6 +44,7 @@ class Means:
     sealer: Sealer
     gate: Gate
     renewals: Renewals
+    people: People
 
     def now(self) -> datetime:
         """This instant. Webhooks and mails go by real time, whatever clock the programme runs on."""
@@ -89,6 +93,28 @@ class Address(Arguments):
     """Who wants a new link, as he entered it."""
 
     address: str
+
+
+class Contact(Arguments):
+    """Somebody whom the partner names."""
+
+    contact_id: str
+    name: str
+    email: str
+    standing: Standing
+    language: str
+
+
+class Settled(Arguments):
+    """What somebody is from then on, by the portal's word."""
+
+    partner_id: str
+    contact_id: str
+    standing: Standing
+    language: str
+    weekly_mail: bool
+    gone: bool
+    at: datetime
 
 
 def list_endpoints(means: Means, actor: Actor, said: Whose) -> dict[str, Any]:
@@ -173,6 +199,24 @@ def send_link(means: Means, _actor: Actor, said: Address) -> None:
     means.renewals.ask(said.address)
 
 
+def list_contacts(means: Means, actor: Actor, _said: Arguments) -> list[dict[str, Any]]:
+    """Whom the partner named."""
+    with reading(means.engine).connect() as connection:
+        return means.people.listed(connection, actor.partner_id, whole=actor.role is Role.CONFIRMED)
+
+
+def add_contact(means: Means, actor: Actor, said: Contact) -> None:
+    """Name somebody, and invite him."""
+    wish = Wish(said.contact_id, said.standing, said.language)
+    means.people.add(actor.partner_id, wish, said.name, said.email)
+
+
+def settle_contact(means: Means, _actor: Actor, said: Settled) -> None:
+    """Make somebody what he is, or forget him."""
+    wish = Wish(said.contact_id, said.standing, said.language)
+    means.people.settle(said.partner_id, wish, weekly_mail=said.weekly_mail, gone=said.gone, at=said.at)
+
+
 OPERATIONS = (
     Operation("webhooks.list", Whose, list_endpoints, staff=Role.VIEWER, partner=Role.PARTNER),
     Operation("webhooks.log", Endpoint, log, staff=Role.VIEWER, partner=Role.PARTNER),
@@ -185,6 +229,9 @@ OPERATIONS = (
     Operation("mails.list", Mails, list_mails, staff=Role.VIEWER, partner=Role.PARTNER),
     Operation("mails.show", Numbers, show_mail, staff=Role.VIEWER),
     Operation("mails.resend", Numbers, resend, staff=Role.OPERATOR),
+    Operation("contacts.list", Arguments, list_contacts, partner=Role.PARTNER),
+    Operation("contacts.add", Contact, add_contact, partner=Role.CONFIRMED),
+    Operation("contacts.settle", Settled, settle_contact, staff=Role.OPERATOR),
     Operation("links.send", Address, send_link, staff=Role.VIEWER),
 )
 """All that it does, with the role that each needs."""

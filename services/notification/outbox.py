@@ -21,8 +21,9 @@ from deploy.runtime.clock import Clock, RealClock
 from services.kit.database import reading
 from services.kit.metrics import OUTBOX_OLDEST
 from services.notification import metrics
+from services.notification.addressees import addressee_columns, is_addressee, is_to_himself
 from services.notification.pace import Allowance, QuietHours
-from services.notification.tables import State, bad_addresses, messages, partners
+from services.notification.tables import State, bad_addresses, contacts, messages, partners
 from streams.rules.terms import Programme
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification")
@@ -88,8 +89,8 @@ class Outbox:
 
     def settle_refused(self, row: Row[Any], reason: str, attempts: int, wait: timedelta | None) -> None:
         """It was refused; try again after ``wait``, or never. Changes nothing if the claim was lost meanwhile."""
-        # A former address that takes no mail any more is no partner who was not told.
-        given_up = State.FAILED if row.recipient is None else State.EXPIRED
+        # A former address or a contact that takes no mail is no partner who was not told.
+        given_up = State.FAILED if is_to_himself(row) else State.EXPIRED
         later = {"state": given_up} if wait is None else {"next_try_at": self._real.now() + wait}
         ours = (messages.c.number == row.number) & (messages.c.state == State.PENDING) & self._claimed(row)
         self._settle(row, ours, attempts=attempts, last_error=reason, **later)
@@ -186,10 +187,11 @@ class Outbox:
 
 def _whole(numbers: Sequence[int]) -> Select[Any]:
     """The messages of these numbers with what a mail must know of their partners, in order."""
-    email = func.coalesce(messages.c.recipient, partners.c.email).label("email")
     return (
-        select(messages, partners.c.name, email, partners.c.language, partners.c.country)
-        .join_from(messages, partners, partners.c.partner_id == messages.c.partner_id)
+        select(messages, *addressee_columns())
+        .select_from(
+            messages.join(partners, partners.c.partner_id == messages.c.partner_id).outerjoin(contacts, is_addressee())
+        )
         .where(messages.c.number.in_(numbers))
         .order_by(messages.c.number)
     )

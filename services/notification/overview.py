@@ -9,14 +9,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Engine, Row, Select, case, delete, func, select, update
 
 from deploy.runtime.clock import RealClock
 from deploy.runtime.settings import Settings
 from services.kit.database import open_engine, reading
+from services.notification.addressees import addressee_columns, is_addressee
 from services.notification.addresses import masked
 from services.notification.messages import Kind
-from services.notification.tables import MIGRATIONS, State, bad_addresses, bounces, messages, partners, preferences
+from services.notification.tables import (
+    MIGRATIONS,
+    State,
+    bad_addresses,
+    bounces,
+    contacts,
+    messages,
+    partners,
+    preferences,
+)
 
 _RESENDABLE = (State.FAILED, State.EXPIRED, State.WAITING)
 
@@ -89,7 +99,7 @@ def shown(engine: Engine, number: int) -> dict[str, Any] | None:
 
 def as_dict(row: Row[Any]) -> dict[str, Any]:
     """A message's facts. Nothing in them says where its partner can be reached."""
-    names = ("number", "partner_id", "kind", "state", "queued_at", "sent_at", "attempts", "last_error")
+    names = ("number", "partner_id", "contact_id", "kind", "state", "queued_at", "sent_at", "attempts", "last_error")
     return {name: getattr(row, name) for name in names}
 
 
@@ -134,7 +144,7 @@ def resend(engine: Engine, numbers: Sequence[int], *, again: bool = False, dry_r
     """Make messages due that were not sent, under the Message-ID that they had.
 
     One that was sent, with ``again``, goes out under a new one. Who says so about a message that waits because mail to
-    its address came back says that the address is good after all.
+    its address came back, or about one to a contact, says that the address is good after all.
     """
     done: list[int] = []
     now = RealClock().now()
@@ -172,7 +182,7 @@ def due(engine: Engine) -> Iterator[Row[Any]]:
 
 def _refusal(row: Row[Any], again: bool) -> str:
     if not row.email:
-        return "the partner has no mail address"
+        return "the partner has no mail address" if row.contact_id is None else "the contact was removed"
     if row.kind == Kind.WEEKLY and row.weekly_mail is False:
         return "the partner has turned the weekly mail off"
     if row.state == State.SENT:
@@ -183,7 +193,9 @@ def _refusal(row: Row[Any], again: bool) -> str:
 
 
 def _make_due(connection: Connection, row: Row[Any], now: datetime) -> None:
-    if row.state == State.WAITING:
+    if row.contact_id is not None:
+        connection.execute(update(contacts).where(contacts.c.contact_id == row.contact_id).values(bad_status=None))
+    elif row.state == State.WAITING:
         connection.execute(delete(bad_addresses).where(bad_addresses.c.partner_id == row.partner_id))
     connection.execute(
         update(messages)
@@ -201,10 +213,9 @@ def _make_due(connection: Connection, row: Row[Any], now: datetime) -> None:
 
 
 def _with_partner() -> Select[Any]:
-    email = func.coalesce(messages.c.recipient, partners.c.email).label("email")
-    columns = (partners.c.name, email, partners.c.language, partners.c.country, preferences.c.weekly_mail)
-    return select(messages, *columns).select_from(
-        messages.outerjoin(partners, partners.c.partner_id == messages.c.partner_id).outerjoin(
-            preferences, preferences.c.partner_id == messages.c.partner_id
-        )
+    chosen = case((messages.c.contact_id.is_not(None), contacts.c.weekly_mail), else_=preferences.c.weekly_mail)
+    return select(messages, *addressee_columns(), chosen.label("weekly_mail")).select_from(
+        messages.outerjoin(partners, partners.c.partner_id == messages.c.partner_id)
+        .outerjoin(preferences, preferences.c.partner_id == messages.c.partner_id)
+        .outerjoin(contacts, is_addressee())
     )

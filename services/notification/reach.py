@@ -51,6 +51,12 @@ class Reach:
             return Verdict(State.WAITING, bounced(partner.status))
         return Verdict(State.PENDING)
 
+    def judge_contact(self, kind: Kind, recorded_at: datetime, contact: Row[Any]) -> Verdict:
+        """The same of a message to a contact, one of ``addressees.contacts_of``. His address never becomes another."""
+        if contact.bad_status:
+            return Verdict(State.EXPIRED, bounced(contact.bad_status))
+        return self.judge(kind, recorded_at, contact)
+
 
 def bounced(status: str) -> str:
     """Why messages to a bad address wait."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from deploy.runtime.clock import Clock, RealClock
 from schemas.events import event_id
@@ -13,6 +14,7 @@ from services.notification.calls import Call
 from services.notification.messages import Kind, dump
 from services.notification.newlink import LinkWanted
 from services.notification.noting import count, new_row
+from services.notification.people import with_address
 from services.notification.reach import Reach, known
 from services.notification.tables import messages, partners
 
@@ -29,7 +31,7 @@ class Renewals:
         self._engine, self._clock, self._reach = engine, clock, reach
 
     def ask(self, address: str) -> None:
-        """Have a new link sent to each partner who has this address, in small or capital letters."""
+        """Have a new link sent to each partner and contact who has this address, in small or capital letters."""
         now, at = RealClock().now(), self._clock.now()
         with self._engine.begin() as connection:
             theirs = func.lower(partners.c.email) == address.strip().lower()
@@ -39,11 +41,19 @@ class Renewals:
             for partner_id, partner in known(connection, list(found)).items():
                 verdict = self._reach.judge(Kind.NEW_LINK, at, partner)
                 call = Call(_id(partner_id, now), Kind.NEW_LINK, dump(LinkWanted(partner_id, at)))
-                row = new_row(call, partner_id, at, verdict, now)
-                noted = upsert(messages, self._engine).values(row).on_conflict_do_nothing()
-                if connection.execute(noted.returning(messages.c.number)).first() is not None:
-                    count(call.kind, verdict.state)
+                self._note(connection, call, new_row(call, partner_id, at, verdict, now))
+            for contact in with_address(connection, address, _PARTNERS_MAX):
+                verdict = self._reach.judge_contact(Kind.NEW_LINK, at, contact)
+                wanted, contact_id = LinkWanted(contact.partner_id, at), contact.contact_id
+                call = Call(_id(contact_id, now), Kind.NEW_LINK, dump(wanted))
+                row = new_row(call, contact.partner_id, at, verdict, now, contact_id=contact_id)
+                self._note(connection, call, row)
+
+    def _note(self, connection: Connection, call: Call, row: dict[str, Any]) -> None:
+        noted = upsert(messages, self._engine).values(row).on_conflict_do_nothing()
+        if connection.execute(noted.returning(messages.c.number)).first() is not None:
+            count(call.kind, row["state"])
 
 
-def _id(partner_id: str, now: datetime) -> str:
-    return event_id("new-link", partner_id, int(now.timestamp() // _ONCE_IN.total_seconds()))
+def _id(whose: str, now: datetime) -> str:
+    return event_id("new-link", whose, int(now.timestamp() // _ONCE_IN.total_seconds()))

@@ -21,6 +21,7 @@ from schemas.events import (
     WeeklySummary,
 )
 from services.notification.closings import Close
+from services.notification.invitations import ContactNamed
 from services.notification.messages import Addressee, Kind, Link, Message, Subject, as_of, compose, dump
 from services.notification.newlink import LinkWanted
 from services.notification.payments import BLOCKED, DETAILS_NEW
@@ -43,7 +44,9 @@ class Sample(NamedTuple):
 
 def write(sample: Sample, language: str, programme: Programme) -> Message:
     """The mail in one language."""
-    addressee = Addressee("P-1001", "Keller & Sohn", language, COUNTRIES[language])
+    contact = sample.kind is Kind.INVITATION
+    name = "Alex Sommer" if contact else "Keller & Sohn"
+    addressee = Addressee("P-1001", name, language, COUNTRIES[language], contact)
     link = Link("https://partner.example/l/sample", 14 * 24, as_of(sample.event) + timedelta(days=14))
     leave = "https://partner.example/unsubscribe/sample" if sample.kind is Kind.WEEKLY else ""
     return compose(sample.kind, dump(sample.event), addressee, programme, link, leave)
@@ -171,6 +174,15 @@ _OUTAGE = EndpointDisabled(
     failing_since=datetime(2027, 1, 11, 8, 3, tzinfo=UTC),
     occurred_at=datetime(2027, 1, 14, 15, 20, tzinfo=UTC),
 )
+_ACCOUNTANT = ContactNamed(
+    partner_id="P-1001",
+    contact_id="c-mfrggzdfmztwq",
+    name="Alex Sommer",
+    standing="accountant",
+    company="Keller & Sohn",
+    occurred_at=datetime(2027, 1, 15, 14, 5, tzinfo=UTC),
+)
+_OWNER = replace(_ACCOUNTANT, standing="owner")
 
 SAMPLES = (
     Sample("tier-up", Kind.TIER_UP, _tier(10, 25, 26, 1000, (50, 24, 49_000))),
@@ -210,4 +222,10 @@ SAMPLES = (
     Sample("webhook-disabled-silent", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=None)),
     Sample("webhook-disabled-gone", Kind.WEBHOOK_DISABLED, replace(_OUTAGE, status=410, failing_since=None)),
     Sample("new-link", Kind.NEW_LINK, LinkWanted("P-1001", _MONDAY + timedelta(hours=2))),
+    Sample("invitation", Kind.INVITATION, _ACCOUNTANT),
+    Sample("invitation-owner", Kind.INVITATION, _OWNER),
+    Sample("contact-added", Kind.CONTACT_ADDED, _ACCOUNTANT),
+    Sample("contact-added-owner", Kind.CONTACT_ADDED, _OWNER),
+    Sample("contact-changed", Kind.CONTACT_CHANGED, _OWNER),
+    Sample("contact-removed", Kind.CONTACT_REMOVED, _ACCOUNTANT),
 )

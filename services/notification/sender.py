@@ -16,6 +16,7 @@ from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.settings import Settings
 from services.kit.links import Invitation, link_for, unsubscribe_link
 from services.notification import metrics
+from services.notification.addressees import is_to_himself
 from services.notification.addresses import Addresses
 from services.notification.envelope import Envelope, Unmailable, mailable, parse_sender
 from services.notification.messages import Addressee, Kind, Link, compose
@@ -45,13 +46,14 @@ class Writer:
         """The mail of a message, its link fresh. Raises Unmailable if it can't be written."""
         try:
             kind = Kind(row.kind)
-            leave = unsubscribe_link(self._settings, row.partner_id) if kind is Kind.WEEKLY else ""
+            person = row.contact_id or ""
+            leave = unsubscribe_link(self._settings, row.partner_id, person) if kind is Kind.WEEKLY else ""
             message = compose(
                 kind,
                 row.event,
-                Addressee(row.partner_id, row.name, row.language, row.country),
+                Addressee(row.partner_id, row.name, row.language, row.country, bool(person)),
                 self._programme,
-                self._link(row.partner_id, json.loads(row.event)),
+                self._link(Invitation("partner", row.partner_id, person), json.loads(row.event)),
                 leave,
             )
             return self._envelope.seal(
@@ -66,12 +68,12 @@ class Writer:
             _log.error("a message " + problem, kind=row.kind, where="".join(format_tb(error.__traceback__)))
             raise Unmailable(problem) from error
 
-    def _link(self, partner_id: str, fact: Mapping[str, Any]) -> Link:
+    def _link(self, invitation: Invitation, fact: Mapping[str, Any]) -> Link:
         hours = self._settings.link_hours
         # Links age by real time. On a test clock that is no date the reader could compare with anything.
         until = self._real.now() + timedelta(hours=hours) if isinstance(self._clock, RealClock) else None
         place = (fact.get("quarter", ""), fact.get("claim_id", ""))
-        return Link(link_for(self._settings, Invitation("partner", partner_id), *place), hours, until)
+        return Link(link_for(self._settings, invitation, *place), hours, until)
 
 
 class Server:
@@ -165,7 +167,7 @@ class Sender:
 
     def _send(self, session: Session, row: Row[Any]) -> None:
         try:
-            recipient = mailable(row.email)
+            recipient = mailable(row.email or "")
             mail = self._writer.write(row, recipient)
             session.send(self._addresses.return_path(row.number, self._writer.sender.addr_spec), recipient, mail)
         except (Unmailable, Refused) as error:
@@ -182,4 +184,4 @@ class Sender:
         if wait is None:
             _log.error("message given up", number=row.number, kind=row.kind, reason=str(error))
         self._outbox.settle_refused(row, str(error), attempts, wait)
-        metrics.count(row.kind, "retried" if wait else "failed" if row.recipient is None else "expired")
+        metrics.count(row.kind, "retried" if wait else "failed" if is_to_himself(row) else "expired")

@@ -67,7 +67,8 @@ messages = Table(
     # What makes a second delivery of the same event harmless.
     Column("event_id", String(64), nullable=False, unique=True),
     Column("partner_id", Text, nullable=False),
-    Column("recipient", Text),  # an address that is not the partner's present one; null: that
+    Column("recipient", Text),  # an address that is not the partner's present one; null: that, or his contact's
+    Column("contact_id", String(20)),  # to which of his contacts it goes; null: to the partner himself
     Column("kind", String(30), nullable=False),
     Column("event", Text, nullable=False),  # as JSON; nothing personal, but for the host of a webhook
     Column("recorded_at", Instant, nullable=False),  # the stack's clock; the next three are real time
@@ -96,6 +97,22 @@ preferences = Table(
     Column("partner_id", Text, primary_key=True),
     Column("weekly_mail", Boolean, nullable=False),
     Column("changed_at", Instant, nullable=False),
+)
+
+# People whom partners named beside the address of their registration. Which of them may come in is the portal's to say.
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("contact_id", String(20), primary_key=True),
+    Column("partner_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("standing", String(12), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("weekly_mail", Boolean, nullable=False),
+    Column("added_at", Instant, nullable=False),
+    Column("bad_status", String(11)),  # RFC 3463: why mail to the address came back; none goes there any more
+    Index("contacts_of_partner", "partner_id"),
 )
 
 # Reports that mail came back, each once.

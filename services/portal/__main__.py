@@ -9,8 +9,10 @@ from services.kit.process import Process, run
 from services.portal.exposure import check_exposure
 from services.portal.feed import Feed
 from services.portal.live import Changes
+from services.portal.offices import open_offices
 from services.portal.queries import open_database
 from services.portal.server import Server
+from services.portal.settling import Settler
 from services.portal.web import create_web
 from streams.rules.terms import parse
 
@@ -27,10 +29,12 @@ def main(process: Process) -> None:
     process.probes.check("feed", feed.health)
     server = Server(create_web(process.settings, programme, engine, process.clock, changes), changes)
     thread = feed.start(on_failure=server.stop)
+    settler = Settler(engine, open_offices(settings).notification)
     try:
         server.serve_on(socket, process.stopping)
     finally:
         feed.stop()
+        settler.stop()
         thread.join()
         engine.dispose()
     if feed.failure is not None:

@@ -48,8 +48,10 @@ class Needs(StrEnum):
 
     NOTHING = "nothing"
     """A door: the handler finds out by itself."""
+    READ = "read"
+    """A partner's accountant, or anybody of whom more is asked below. Staff that looks at the page may read it, too."""
     LINK = "link"
-    """A partner, however he came in. Staff that looks at the page as this partner may read it, too."""
+    """A partner, however he came in, but not his accountant. Staff that looks at the page as he sees it may read it."""
     CONFIRMED = "confirmed"
     """A partner who has shown a second factor in this session."""
     VIEWER = "viewer"
@@ -58,6 +60,7 @@ class Needs(StrEnum):
     """Staff of this role, or of one that may more."""
 
 
+_LOOKED_AT = (Needs.READ, Needs.LINK)
 _ROLES = {Needs.VIEWER: Role.VIEWER, Needs.OPERATOR: Role.OPERATOR, Needs.APPROVER: Role.APPROVER}
 
 
@@ -205,10 +208,10 @@ async def _admitted(portal: Portal, request: Request, row: Row) -> Visitor:
         raise NotHere
     if row.needs in _ROLES:
         admitted = visitor.audience == STAFF and visitor.role >= _ROLES[row.needs]
-    elif visitor.audience == STAFF and visitor.viewing and row.needs is Needs.LINK and row.method == "GET":
+    elif visitor.audience == STAFF and visitor.viewing and row.needs in _LOOKED_AT and row.method == "GET":
         return visitor.as_partner()
     else:
-        admitted = visitor.audience == PARTNER
+        admitted = visitor.audience == PARTNER and (row.needs is Needs.READ or not visitor.accountant)
     if not admitted:
         REFUSED.labels("not-his").inc()
         raise NotHere

@@ -36,10 +36,11 @@ def note(connection: Connection, who: str, what: str, about: str = "", **details
 
 
 def actor(visitor: Visitor) -> str:
-    """How a visitor is called in the record: ``staff NAME``, or ``partner ID``. A link of the vendor has no name."""
+    """How a visitor is called in the record: ``staff NAME``, ``partner ID``, or of a contact ``partner ID CONTACT``. A
+    link of the vendor has no name."""
     if visitor.audience == STAFF or visitor.viewing:
         return f"staff {visitor.person}" if visitor.person else "staff"
-    return f"partner {visitor.partner_id}"
+    return f"partner {visitor.partner_id} {visitor.person}".rstrip()
 
 
 class Wanted(NamedTuple):

@@ -20,9 +20,10 @@ from starlette.responses import Response
 
 from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings, secret
+from services.kit.contacts import Standing
 from services.kit.database import reading
 from services.kit.links import Invitation
-from services.portal.tables import sessions
+from services.portal.tables import contacts, sessions
 
 LIFETIME = timedelta(hours=12)
 IDLE = timedelta(minutes=30)
@@ -50,12 +51,16 @@ class Visitor(NamedTuple):
     partner_id: str
     session_id: str
     person: str = ""
-    """Who it is among the staff, or among a partner's people; empty if only a link was shown."""
+    """Who it is among the staff, or the id of a partner's contact; empty for the address of the registration."""
     role: Role = Role.NONE
     confirmed: bool = False
     """Whether a second factor was shown not long ago."""
     viewing: str = ""
     """The partner whose pages a member of staff looks at."""
+    accountant: bool = False
+    """Whether it is a contact of a partner who reads, and does nothing else."""
+    language: str = ""
+    """What a contact of a partner is spoken to in; empty: what the partner is."""
 
     def as_partner(self) -> Visitor:
         """The visitor that pages of ``viewing`` are made for. They show that it is not he himself."""
@@ -104,15 +109,28 @@ class Sessions:
             return None
         now = self._clock.now()
         own = sessions.c.id_hash == _hash(session_id)
+        query = select(sessions, contacts.c.standing, contacts.c.language).outerjoin(contacts, _IS_CONTACT).where(own)
         with reading(self._engine).connect() as connection:
-            row = connection.execute(select(sessions).where(own)).one_or_none()
+            row = connection.execute(query).one_or_none()
         if row is None or now - row.opened_at >= LIFETIME or now - row.used_at >= IDLE:
+            return None
+        if row.audience == PARTNER and row.person and row.standing is None:  # he was removed
             return None
         if used and now - row.used_at >= _NOTED_EVERY:
             with self._engine.begin() as connection:
                 connection.execute(update(sessions).where(own).values(used_at=now))
-        confirmed = row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR
-        return Visitor(row.audience, row.partner_id, session_id, row.person, Role(row.role), confirmed, row.viewing)
+        accountant = row.standing is not None and row.standing != Standing.OWNER
+        return Visitor(
+            row.audience,
+            row.partner_id,
+            session_id,
+            row.person,
+            Role(row.role),
+            not accountant and row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR,
+            row.viewing,
+            accountant,
+            row.language or "",
+        )
 
     def now(self) -> datetime:
         """The real time that sessions and tokens live by."""
@@ -137,6 +155,14 @@ def end_all(connection: Connection, audience: str, partner_id: str = "", person:
     """End every session of a partner, or of somebody among the staff. Answers how many there were."""
     whose = and_(sessions.c.audience == audience, sessions.c.partner_id == partner_id, sessions.c.person == person)
     return connection.execute(delete(sessions).where(whose)).rowcount
+
+
+_IS_CONTACT = and_(
+    sessions.c.audience == PARTNER,
+    contacts.c.contact_id == sessions.c.person,
+    contacts.c.partner_id == sessions.c.partner_id,
+    contacts.c.removed_at.is_(None),
+)
 
 
 def _note(connection: Connection, session_id: str, **facts: Any) -> None:

@@ -25,6 +25,10 @@ def ways(visitor: Visitor, voice: Voice) -> list[Way]:
         Way("/", voice.say("Standing")),
         Way("/sales", voice.say("Sales")),
         Way("/quarters", voice.say("Quarters")),
+    ]
+    if visitor.accountant:
+        return found
+    found += [
         Way("/claims", voice.say("Missing sales")),
         Way("/details", voice.say("Your details")),
         Way("/tokens", voice.say("Your systems")),

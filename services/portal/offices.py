@@ -304,6 +304,20 @@ class NewEndpoint(Struct):
     secret: str
 
 
+class Contact(Struct):
+    """Somebody whom a partner named. The address is masked unless he has just shown a second factor."""
+
+    contact_id: str
+    name: str
+    email: str
+    standing: str
+    language: str
+    weekly_mail: bool
+    added_at: datetime
+    bad_status: str | None
+    """Set if mail to the address came back."""
+
+
 class Attempt(Struct):
     """What an endpoint answered."""
 

@@ -10,7 +10,8 @@ from services.portal.tables import metadata
 
 _NOT_TOLD = ("hash", "secret", "sealed", "key", "digest")
 """Columns of these names hold what opens something; they are worth nothing to read, and something to steal."""
-_NOT_HIS = ("sessions",)
+_NOT_HIS = ("sessions", "contacts")
+"""The second stands there as notification tells it, with names."""
 
 
 def own_data(connection: Connection, partner_id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 
 from schemas import topics
 from schemas.events import (
@@ -26,7 +26,7 @@ from schemas.events import (
 from schemas.values import Quarter
 from services.kit.consumer import Batch, Received, Subscription
 from services.kit.database import upsert
-from services.portal import preferences, tables
+from services.portal import contacts, preferences, tables
 
 Row = dict[str, Any]
 Touched = Callable[[Iterable[str]], None]
@@ -41,6 +41,8 @@ def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
             rows, gone = _sorted_out(batch.received, row_of, key_of)
             _put(batch.connection, table, rows)
             _remove(batch.connection, table, gone)
+            if table is tables.partners and gone:
+                _shut_out(batch.connection, [row["partner_id"] for row in gone])
             if table is tables.sale_lines:
                 _index_serials(batch.connection, rows + gone)
             touched({row["partner_id"] for row in rows + gone})
@@ -154,6 +156,13 @@ def _sorted_out(
         else:
             gone.append(key_of(key) | offset)
     return rows, gone
+
+
+def _shut_out(connection: Connection, partner_ids: Sequence[str]) -> None:
+    """Nobody comes in for a partner who was erased. One who was registered anew meanwhile is there."""
+    known = tables.partners.c.partner_id
+    there = set(connection.scalars(select(known).where(known.in_(partner_ids))))
+    contacts.forget_all(connection, [partner_id for partner_id in partner_ids if partner_id not in there])
 
 
 def _put(connection: Connection, table: Table, rows: list[Row]) -> None:

@@ -158,6 +158,21 @@ sessions = Table(
     Index("sessions_by_age", "opened_at"),
 )
 
+# The people whom partners named, by real time: who may come in, and as what. Who they are is known to notification.
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("contact_id", String(20), primary_key=True),
+    Column("partner_id", Text, nullable=False),
+    Column("standing", String(12), nullable=False),
+    Column("language", String(8), nullable=False),
+    Column("weekly_mail", Boolean, nullable=False),
+    Column("removed_at", Instant),  # kept until notification has heard of it
+    Column("changed_at", Instant, nullable=False),
+    Column("told", Boolean, nullable=False),  # whether notification knows what the row says
+    Index("contacts_of_partner", "partner_id"),
+)
+
 # What partners chose; who is not here gets every mail. Of the topic and of what is still to be told, the later.
 preferences = Table(
     "preferences",

@@ -21,6 +21,7 @@ from services.notification.database import open_for_sending
 from services.notification.handler import Handler
 from services.notification.outbox import Outbox
 from services.notification.pace import Allowance, parse_quiet_hours
+from services.notification.people import People
 from services.notification.reach import Reach
 from services.notification.renewals import Renewals
 from services.notification.sender import Sender, Server
@@ -40,6 +41,7 @@ class Desk:
         self.handler = Handler(engine, self.clock, programme(), settings)
         reach = Reach(self.clock, programme(), Addresses(settings))
         self.renewals = Renewals(engine, self.clock, reach)
+        self.people = People(engine, self.clock, reach)
         self.server = Server()
         self.senders: list[Sender] = []
         self.sender = self.another_sender()

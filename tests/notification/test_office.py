@@ -34,7 +34,8 @@ class Counter:
         settings = replace(desk.settings, port_base=free_ports())
         address = f"http://127.0.0.1:{settings.port(Port.NOTIFICATION_OFFICE)}"
         self._client = Client(settings, "notification", address)
-        self.open = open_office(Means(settings, desk.engine, sealer_of(settings), gate_of(settings), desk.renewals))
+        means = Means(settings, desk.engine, sealer_of(settings), gate_of(settings), desk.renewals, desk.people)
+        self.open = open_office(means)
 
     def ask(self, actor: Actor, operation: str, **said: Any) -> Any:
         return self._client.ask(actor, operation, Any, **said)
@@ -58,8 +59,8 @@ def test_every_operation_says_who_may() -> None:
     assert len({operation.name for operation in opening.OPERATIONS}) == len(opening.OPERATIONS)
     for operation in opening.OPERATIONS:
         assert operation.staff or operation.partner, operation.name
-    told_once = {row.name for row in opening.OPERATIONS if row.staff is None}
-    assert told_once == {"webhooks.add", "webhooks.rotate"}, "a secret is the partner's alone"
+    his_alone = {row.name for row in opening.OPERATIONS if row.staff is None}
+    assert his_alone == {"webhooks.add", "webhooks.rotate", "contacts.add", "contacts.list"}
 
 
 def test_a_partner_has_endpoints_of_his_own(counter: Counter) -> None:
@@ -141,3 +142,20 @@ def test_a_new_link_goes_to_whoever_has_the_address_and_nobody_hears_who(
     (delivery,) = mailbox.to("p1@partner.example")
     assert delivery.mail["Subject"] == "Your new link"
     assert "/l/" in delivery.part("plain")
+
+
+def test_a_partner_names_people_and_their_addresses_are_told_to_him_alone(desk: Desk, counter: Counter) -> None:
+    sam = {"contact_id": "c-aaaaaaaaaaaaa", "standing": "accountant", "language": "fr"}
+    assert counter.refused(LOOKING, "contacts.add", **sam, name="Sam", email="sam@zahl.example") == "not-allowed"
+    assert counter.refused(CLERK, "contacts.add", **sam, name="Sam", email="sam@zahl.example") == "not-allowed"
+    counter.ask(P1, "contacts.add", **sam, name="Sam", email="sam@zahl.example")
+    assert [one["email"] for one in counter.ask(P1, "contacts.list")] == ["sam@zahl.example"]
+    assert [one["email"] for one in counter.ask(LOOKING, "contacts.list")] == ["s…@z….example"]
+    assert counter.ask(P2, "contacts.list") == []
+    assert counter.refused(CLERK, "contacts.list") == "not-allowed"
+    settled = {"weekly_mail": True, "gone": True, "at": "2026-11-24T11:00:00Z"}
+    assert counter.refused(P1, "contacts.settle", partner_id="P1", **sam, **settled) == "not-allowed"
+    counter.ask(CLERK, "contacts.settle", partner_id="P2", **sam, **settled)
+    assert len(counter.ask(P1, "contacts.list")) == 1
+    counter.ask(CLERK, "contacts.settle", partner_id="P1", **sam, **settled)
+    assert counter.ask(P1, "contacts.list") == []

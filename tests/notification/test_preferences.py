@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.kit.links import read_unsubscribe_token
+from services.kit.links import Invitation, read_unsubscribe_token
 from services.notification.pace import QuietHours
 from tests.notification.conftest import Desk
 from tests.notification.facts import choice, close, partner, payout, tier, week
@@ -53,7 +53,7 @@ def test_only_the_weekly_mail_can_be_turned_off_with_one_click(desk: Desk, mailb
     assert delivery.mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     match = re.fullmatch(r"<(\S+/unsubscribe/(\S+))>", delivery.mail["List-Unsubscribe"])
     assert match is not None
-    assert read_unsubscribe_token(desk.settings, match[2]) == "P1"
+    assert read_unsubscribe_token(desk.settings, match[2]) == Invitation("partner", "P1")
     assert match[1] in delivery.part("plain")
     assert f'href="{match[1]}"' in delivery.part("html")
     others = [d for d in mailbox.taken if d is not delivery]

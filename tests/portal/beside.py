@@ -14,6 +14,7 @@ from services.kit.database import open_engine
 from services.kit.office.server import Office as OpenOffice
 from services.notification import office as notification
 from services.notification.addresses import Addresses
+from services.notification.people import People
 from services.notification.reach import Reach
 from services.notification.renewals import Renewals
 from services.notification.tables import MIGRATIONS as NOTIFICATION_TABLES
@@ -56,6 +57,7 @@ class Town:
                 sealer_of(self.settings),
                 gate_of(self.settings),
                 Renewals(self.mail_engine, HandClock(FINAL), reach),
+                People(self.mail_engine, HandClock(FINAL), reach),
             )
             self.open["notification"] = notification.open_office(desk)
 

@@ -15,8 +15,10 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from deploy.runtime.settings import ROOT, Settings, load
+from services.kit.contacts import Standing
 from services.kit.database import open_engine
 from services.kit.links import Invitation, link_for
+from services.portal import contacts
 from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
 from services.portal.live import Changes
 from services.portal.tables import MIGRATIONS
@@ -84,6 +86,13 @@ class Site:
         """A browser of a partner who has just shown a second factor."""
         return self.with_session(Visitor(PARTNER, partner_id, "", confirmed=True))
 
+    def contact(self, partner_id: str, contact_id: str, standing: Standing, language: str = "en") -> TestClient:
+        """A browser of somebody whom a partner named, by a session that was even confirmed."""
+        with self.engine.begin() as connection:
+            if contacts.find(connection, partner_id, contact_id) is None:
+                contacts.add(connection, partner_id, contact_id, standing, language, self.real.now())
+        return self.with_session(Visitor(PARTNER, partner_id, "", contact_id, confirmed=True))
+
     def staff(self, role: Role, person: str = "anna", viewing: str = "") -> TestClient:
         """A browser of somebody among the vendor's staff, perhaps looking at a partner's pages."""
         return self.with_session(Visitor(STAFF, "", "", person, role, viewing=viewing))
@@ -92,9 +101,9 @@ class Site:
         """What the forms of this browser's pages carry, without looking at one."""
         return Forms(self.settings).mark(browser.cookies.get(Cookies(self.settings).session, ""))
 
-    def link(self, partner_id: str = "") -> str:
+    def link(self, partner_id: str = "", person: str = "") -> str:
         """The path of a personal link."""
-        link = link_for(self.settings, Invitation("partner" if partner_id else "staff", partner_id))
+        link = link_for(self.settings, Invitation("partner" if partner_id else "staff", partner_id, person))
         return link.removeprefix(self.settings.public_url)
 
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from services.kit.database import reading
 from services.portal.access import CONFIRM, Asked, Needs, Row
 from services.portal.audit import actor, note
-from services.portal.auth import LIFETIME
+from services.portal.auth import LIFETIME, PARTNER
 from services.portal.identity import proof
 from services.portal.identity.codes import Purpose
 from services.portal.identity.pace import Limit
@@ -81,7 +81,7 @@ def _page(asked: Asked, page: str, wrong: str = "", form: str = "") -> str:
     portal, visitor = asked.portal, asked.visitor
     with reading(portal.engine).connect() as connection:
         partner = PartnerRows(connection, portal.programme.id, visitor.partner_id).partner()
-        owner = f"{visitor.audience} {visitor.partner_id}"
+        owner = f"{PARTNER} {visitor.partner_id}" if visitor.viewing else actor(visitor)
         has_any = bool(proof.listed(connection, owner))
         question = proof.question(portal, connection, owner, visitor.session_id)
     voice = voice_of(asked, partner)

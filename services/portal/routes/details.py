@@ -78,6 +78,7 @@ async def give_data(asked: Asked) -> Response:
             ("bank_details", partial(_ask, asked, "bank_details.history", list[Any])),
             ("webhooks", partial(_ask_mails, asked, "webhooks.list")),
             ("mails", partial(_ask_mails, asked, "mails.list")),
+            ("contacts", partial(_ask_mails, asked, "contacts.list", list[Any])),
         ):
             try:
                 found[name] = ask()
@@ -120,8 +121,8 @@ def _ask(asked: Asked, operation: str, kind: Any, **arguments: Any) -> Any:
     return asked.portal.offices.payout.ask(acting(asked.visitor), operation, kind, **arguments)
 
 
-def _ask_mails(asked: Asked, operation: str) -> Any:
-    return asked.portal.offices.notification.ask(acting(asked.visitor), operation, dict[str, Any])
+def _ask_mails(asked: Asked, operation: str, kind: Any = dict[str, Any]) -> Any:
+    return asked.portal.offices.notification.ask(acting(asked.visitor), operation, kind)
 
 
 ROWS = calmly(

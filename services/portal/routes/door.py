@@ -8,7 +8,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from schemas.events import PreferenceSource
-from services.kit.links import LinkExpired, LinkInvalid, read_token, read_unsubscribe_token
+from services.kit.database import reading
+from services.kit.links import Invitation, LinkExpired, LinkInvalid, read_token, read_unsubscribe_token
+from services.portal import contacts
 from services.portal.access import Asked, Needs, Row, check_mark, read_form
 from services.portal.audit import actor, note
 from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, Visitor, new_id
@@ -23,7 +25,7 @@ _FORM_SECONDS = 3600
 async def show_door(asked: Asked) -> Response:
     """What a personal link shows: a button. Looking opens nothing, as mail scanners look at every link."""
     portal, request = asked.portal, asked.request
-    refused = _refusal(asked)
+    refused = await run_in_threadpool(_refusal, asked)
     if refused is not None:
         return refused
     claim = claimed(asked)
@@ -38,7 +40,7 @@ async def show_door(asked: Asked) -> Response:
 async def enter(asked: Asked) -> Response:
     """Redeem a personal link: open a session and go to the page, which carries no token."""
     portal, request = asked.portal, asked.request
-    refused = _refusal(asked)
+    refused = await run_in_threadpool(_refusal, asked)
     if refused is not None:
         return refused
     form = await read_form(request)
@@ -50,8 +52,9 @@ async def enter(asked: Asked) -> Response:
     def begin() -> str:
         with portal.engine.begin() as connection:
             portal.sessions.end(connection, request.cookies.get(portal.cookies.session, ""))
-            session_id = portal.sessions.open(connection, invitation, "", role)
-            note(connection, actor(Visitor(*invitation, session_id)), "link-redeemed", invitation.partner_id)
+            session_id = portal.sessions.open(connection, invitation, invitation.person, role)
+            who = Visitor(invitation.audience, invitation.partner_id, session_id, invitation.person)
+            note(connection, actor(who), "link-redeemed", invitation.partner_id)
         return session_id
 
     session_id = await run_in_threadpool(begin)
@@ -108,9 +111,17 @@ async def offer_unsubscribing(asked: Asked) -> Response:
 async def unsubscribe(asked: Asked) -> Response:
     """Turn the weekly mail off: by the link's button, or by the mail program itself (RFC 8058), which knows no session
     and no mark. The token is all that it takes, and this is all that the token can do."""
-    portal, partner_id = asked.portal, _unsubscriber(asked)
+    portal, who = asked.portal, _unsubscriber(asked)
     await read_form(asked.request)
-    await run_in_threadpool(choose, portal.engine, partner_id, False, PreferenceSource.MAIL, portal.clock.now())
+
+    def choose_off() -> None:
+        if not who.person:
+            choose(portal.engine, who.partner_id, False, PreferenceSource.MAIL, portal.clock.now())
+            return
+        with portal.engine.begin() as connection:
+            contacts.choose_weekly_mail(connection, who.partner_id, who.person, False, portal.sessions.now())
+
+    await run_in_threadpool(choose_off)
     return HTMLResponse(portal.pages.message("unsubscribed", asked.voice()))
 
 
@@ -126,7 +137,7 @@ def wanted(asked: Asked) -> str:
     return f"?quarter={quarter}" if quarter else ""
 
 
-def _unsubscriber(asked: Asked) -> str:
+def _unsubscriber(asked: Asked) -> Invitation:
     try:
         return read_unsubscribe_token(asked.portal.settings, asked.request.path_params["token"])
     except (LinkExpired, LinkInvalid):
@@ -137,7 +148,7 @@ def _unsubscriber(asked: Asked) -> str:
 def _refusal(asked: Asked) -> Response | None:
     """The answer to a link that opens nothing, or None if it would open something."""
     try:
-        audience, partner_id = read_token(asked.portal.settings, asked.request.path_params["token"])
+        audience, partner_id, person = read_token(asked.portal.settings, asked.request.path_params["token"])
     except LinkExpired:
         REFUSED.labels("link-expired").inc()
         return HTMLResponse(asked.portal.pages.message("expired", asked.voice()), 410)
@@ -146,7 +157,16 @@ def _refusal(asked: Asked) -> Response | None:
         raise NotHere from None
     if (audience, bool(partner_id)) not in ((PARTNER, True), (STAFF, False)):
         raise NotHere
+    if person and not _is_named(asked, partner_id, person):
+        REFUSED.labels("link-invalid").inc()
+        raise NotHere
     return None
+
+
+def _is_named(asked: Asked, partner_id: str, person: str) -> bool:
+    """Whether a contact whom a link is for has not been removed."""
+    with reading(asked.portal.engine).connect() as connection:
+        return contacts.find(connection, partner_id, person) is not None
 
 
 ROWS = (

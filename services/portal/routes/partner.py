@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row as SqlRow
@@ -14,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from schemas.events import PreferenceSource
 from schemas.values import Quarter
 from services.kit.statements import Form
+from services.portal import contacts
 from services.portal.access import Asked, Needs, Refused, Row
 from services.portal.exports import Cell, csv_response, xlsx_response
 from services.portal.live import Fragments
@@ -31,6 +33,7 @@ from services.portal.sales import (
     table_header,
     table_rows,
 )
+from services.portal.todo import Task
 from services.portal.views import NotHere, PartnerPage, partner_page, read_quarter
 from services.portal.voice import Voice
 from services.portal.why import why_page
@@ -46,7 +49,8 @@ async def show_partner(asked: Asked) -> Response:
     def render() -> str:
         page, voice = _page(asked)
         parts = asked.portal.pages.partner_parts(page, voice)
-        return asked.page("partner.html", voice, f"/events?quarter={page.quarter}", page=page, parts=parts)
+        weekly, live = _wants_weekly_mail(asked, page), f"/events?quarter={page.quarter}"
+        return asked.page("partner.html", voice, live, page=page, parts=parts, weekly_mail=weekly)
 
     return HTMLResponse(await run_in_threadpool(render))
 
@@ -139,19 +143,28 @@ async def give_statement(asked: Asked) -> Response:
 
 
 async def choose_weekly_mail(asked: Asked) -> Response:
-    """Turn the weekly mail off or on again, from the partner's own page."""
+    """Turn the weekly mail off or on again, from the partner's own page. A contact of his chooses for himself."""
     if asked.form.get("on") not in ("0", "1"):
         raise Refused
-    portal, on = asked.portal, asked.form["on"] == "1"
-    await run_in_threadpool(
-        choose, portal.engine, asked.visitor.partner_id, on, PreferenceSource.PORTAL, portal.clock.now()
-    )
+    portal, visitor, on = asked.portal, asked.visitor, asked.form["on"] == "1"
+
+    def chosen() -> None:
+        if not visitor.person:
+            choose(portal.engine, visitor.partner_id, on, PreferenceSource.PORTAL, portal.clock.now())
+            return
+        with portal.engine.begin() as connection:
+            contacts.choose_weekly_mail(connection, visitor.partner_id, visitor.person, on, portal.sessions.now())
+
+    await run_in_threadpool(chosen)
     return RedirectResponse("/" + wanted(asked) + "#mails", 303)
 
 
 def voice_of(asked: Asked, partner: SqlRow[Any] | None) -> Voice:
-    """A partner's voice, or as long as nobody knows him, that of his browser."""
-    return asked.voice(partner.language, partner.country) if partner else asked.voice()
+    """The voice for a partner, or a contact of his; as long as nobody knows him, that of his browser."""
+    language = asked.visitor.language
+    if partner is None:
+        return asked.voice(language)
+    return asked.voice(language or partner.language, partner.country)
 
 
 @contextmanager
@@ -165,7 +178,21 @@ def _page(asked: Asked) -> tuple[PartnerPage, Voice]:
     quarter, cards = read_quarter(asked.request.query_params), portal.shelf.of_partner(partner_id)
     with _rows(asked) as rows:
         page = partner_page(rows, portal.programme, partner_id, quarter, portal.clock.now(), cards)
+    if asked.visitor.accountant:
+        page = replace(page, todos=[todo for todo in page.todos if todo.task is Task.STATEMENT])
     return page, voice_of(asked, page.partner)
+
+
+def _wants_weekly_mail(asked: Asked, page: PartnerPage) -> bool | None:
+    """Whether this visitor gets the weekly mail; None if there is nothing to choose for him."""
+    visitor = asked.visitor
+    if visitor.accountant:
+        return None
+    if not visitor.person or visitor.viewing:
+        return page.weekly_mail
+    with snapshot(asked.portal.engine) as connection:
+        found = contacts.find(connection, visitor.partner_id, visitor.person)
+    return found is not None and found.weekly_mail
 
 
 def _sales_address(asked: Asked) -> SalesAddress:
@@ -189,14 +216,14 @@ def _file_name(address: SalesAddress) -> str:
 
 
 ROWS = (
-    Row("/", show_partner, Needs.LINK, "partner"),
-    Row("/events", follow_partner, Needs.LINK, "events"),
-    Row("/sales", show_sales, Needs.LINK, "sales"),
-    Row("/sales.csv", give_sales_csv, Needs.LINK, "sales-csv"),
-    Row("/sales.xlsx", give_sales_xlsx, Needs.LINK, "sales-xlsx"),
-    Row("/sale", show_sale, Needs.LINK, "sale"),
-    Row("/quarters", show_quarters, Needs.LINK, "quarters"),
-    Row("/why", show_why, Needs.LINK, "why"),
-    Row("/statements/{number}.{form}", give_statement, Needs.LINK, "statement"),
+    Row("/", show_partner, Needs.READ, "partner"),
+    Row("/events", follow_partner, Needs.READ, "events"),
+    Row("/sales", show_sales, Needs.READ, "sales"),
+    Row("/sales.csv", give_sales_csv, Needs.READ, "sales-csv"),
+    Row("/sales.xlsx", give_sales_xlsx, Needs.READ, "sales-xlsx"),
+    Row("/sale", show_sale, Needs.READ, "sale"),
+    Row("/quarters", show_quarters, Needs.READ, "quarters"),
+    Row("/why", show_why, Needs.READ, "why"),
+    Row("/statements/{number}.{form}", give_statement, Needs.READ, "statement"),
     Row("/weekly-mail", choose_weekly_mail, Needs.LINK, "weekly-mail", "POST"),
 )
