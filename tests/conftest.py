@@ -22,8 +22,22 @@ from deploy.runtime.settings import Loaded, Port, Settings, load
 from services.intake import topics
 
 _numbers = itertools.count(1)
-# Below the range that outgoing connections take their ports from; another session of tests begins elsewhere.
-_bases = itertools.cycle(range(10_000 + os.getpid() % 200 * 100, 32_000, 20))
+
+
+def _port_bases(each: int = 20) -> Iterator[int]:
+    """Below the range that outgoing connections take their ports from: this process's share, if it is one of several
+    that share the tests. Another session of tests begins elsewhere in it.
+    """
+    name = os.environ.get("PYTEST_XDIST_WORKER")
+    session = os.getppid() if name else os.getpid()
+    number, of = int(name.removeprefix("gw")) if name else 0, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = (32_000 - 10_000) // of // each
+    begin = session * 37 % share
+    for slot in itertools.count(begin):
+        yield 10_000 + (number * share + slot % share) * each
+
+
+_bases = _port_bases()
 
 
 def free_ports() -> int:

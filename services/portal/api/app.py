@@ -7,13 +7,14 @@ visitor's name. What is not the partner's does not exist for him.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -26,7 +27,7 @@ from services.portal.api import models
 from services.portal.api.pace import Pace
 from services.portal.api.rows import ApiRows
 from services.portal.queries import snapshot, standing_of
-from services.portal.tokens import Grant, Scope
+from services.portal.tokens import Scope
 
 VERSION = "1"
 _PAGE_MAX = 1000
@@ -63,106 +64,134 @@ def create_api(portal: Portal, real: Clock) -> FastAPI:
         openapi_url="/openapi.json",
         responses=_PROBLEMS,
     )
-    pace = Pace(portal.settings.api_per_minute, time.monotonic)
-    _add_routes(app, portal, _admission(portal, real, pace))
+    app.state.desk = _Desk(portal, real, Pace(portal.settings.api_per_minute, time.monotonic))
+    app.include_router(_router)
     app.add_exception_handler(Fault, _tell_fault)
     app.add_exception_handler(RequestValidationError, _tell_unreadable)
     app.add_exception_handler(HTTPException, _tell_missing)
     return app
 
 
-def _admission(portal: Portal, real: Clock, pace: Pace) -> Callable[[Scope], Any]:
-    """Makes what a route depends on: a token that works and is good for the route's scope."""
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What the routes work with. They know of it by the request alone: FastAPI remembers routes beyond their app."""
 
-    def needing(scope: Scope) -> Any:
-        def admit(
-            request: Request, shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
-        ) -> Grant:
-            request.scope["staffel.page"] = "api"
-            now = real.now()
-            with reading(portal.engine).connect() as connection:
-                grant = tokens.find(connection, shown.credentials, now) if shown else None
-            if grant is None:
-                why = {"WWW-Authenticate": "Bearer"}
-                raise Fault(401, "no-token", "show a token that works: Authorization: Bearer stf_…", why)
-            wait = pace.wait(grant.token_id)
-            if wait:
-                raise Fault(429, "too-many", f"go on in {wait} s", {"Retry-After": str(wait)})
-            if scope not in grant.scopes:
-                raise Fault(403, "out-of-scope", f"this token is not good for {scope}")
-            with portal.engine.begin() as connection:
-                tokens.note_use(connection, grant.token_id, now)
-            return grant
-
-        return Depends(admit)
-
-    return needing
+    portal: Portal
+    real: Clock
+    pace: Pace
 
 
-def _add_routes(app: FastAPI, portal: Portal, needing: Callable[[Scope], Any]) -> None:
-    for_standing, for_sales, for_payouts = map(needing, Scope)
+def _desk(request: Request) -> _Desk:
+    desk: _Desk = request.app.state.desk
+    return desk
 
-    def rows(connection: Connection, grant: Grant) -> ApiRows:
-        return ApiRows(connection, portal.programme.id, grant.partner_id)
 
-    @app.get("/quarters")
-    def quarters(grant: Grant = for_standing) -> models.Quarters:
-        """The quarters in which you have a standing or a sale, the latest first."""
-        with snapshot(portal.engine) as connection:
-            return models.Quarters(quarters=rows(connection, grant).quarters())
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that may be answered: whose, and to which portal."""
 
-    @app.get("/standing")
-    def standing(
-        quarter: Annotated[
-            str | None, Query(description="Like 2026Q4; without it, the present one", pattern=_QUARTER)
-        ] = None,
-        grant: Grant = for_standing,
-    ) -> models.Standing:
-        """Your standing in a quarter."""
-        now = portal.clock.now()
-        present = Quarter.of(now.astimezone(portal.programme.zone).date())
-        wanted = Quarter.parse(quarter) if quarter is not None else present
-        with snapshot(portal.engine) as connection:
-            tally = rows(connection, grant).tally(wanted)
-        if tally is None and quarter is not None:
-            raise Fault(404, "nothing-there", "you have nothing in this quarter")
-        return models.Standing(**standing_of(tally, portal.programme, grant.partner_id, wanted, now))
+    portal: Portal
+    partner_id: str
 
-    @app.get("/sales")
-    def sales(
-        after: Annotated[str, Query(description="The cursor of an earlier answer", pattern=_CURSOR)] = "",
-        limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 100,
-        grant: Grant = for_sales,
-    ) -> models.Sales:
-        """Your sales in the order in which they changed last: go on with the cursor, and you miss no change."""
-        offset = int(after or -1)
-        with snapshot(portal.engine) as connection:
-            found = rows(connection, grant).sales_changed(offset, limit + 1)
-        shown = found[:limit]
-        return models.Sales(
-            sales=[_sale(row) for row in shown],
-            cursor=str(shown[-1].source_offset if shown else max(offset, 0)),
-            more=len(found) > limit,
-        )
+    @contextmanager
+    def rows(self) -> Iterator[ApiRows]:
+        """The partner's rows, as they were at one instant."""
+        with snapshot(self.portal.engine) as connection:
+            yield ApiRows(connection, self.portal.programme.id, self.partner_id)
 
-    @app.get("/sale")
-    def sale(
-        sale_id: Annotated[str, Query(min_length=1, max_length=SALE_ID_LENGTH_MAX)],
-        grant: Grant = for_sales,
-    ) -> models.Sale:
-        """One of your sales."""
-        with snapshot(portal.engine) as connection:
-            row = rows(connection, grant).sale(sale_id.replace("\0", ""))
-        if row is None:
-            raise Fault(404, "nothing-there", "you have no such sale")
-        return _sale(row)
 
-    @app.get("/payouts")
-    def payouts(grant: Grant = for_payouts) -> models.Payouts:
-        """Where the money of each of your closes is."""
-        with snapshot(portal.engine) as connection:
-            found = rows(connection, grant).payouts()
-        return models.Payouts(payouts=[models.Payout.model_validate(row._mapping) for row in found])
+def _needing(scope: Scope) -> Any:
+    """What a route depends on: a token that works and is good for the scope."""
+
+    def admit(
+        request: Request,
+        desk: Annotated[_Desk, Depends(_desk)],
+        shown: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
+    ) -> _Asked:
+        request.scope["staffel.page"] = "api"
+        now, engine = desk.real.now(), desk.portal.engine
+        with reading(engine).connect() as connection:
+            grant = tokens.find(connection, shown.credentials, now) if shown else None
+        if grant is None:
+            why = {"WWW-Authenticate": "Bearer"}
+            raise Fault(401, "no-token", "show a token that works: Authorization: Bearer stf_…", why)
+        wait = desk.pace.wait(grant.token_id)
+        if wait:
+            raise Fault(429, "too-many", f"go on in {wait} s", {"Retry-After": str(wait)})
+        if scope not in grant.scopes:
+            raise Fault(403, "out-of-scope", f"this token is not good for {scope}")
+        with engine.begin() as connection:
+            tokens.note_use(connection, grant.token_id, now)
+        return _Asked(desk.portal, grant.partner_id)
+
+    return Depends(admit)
+
+
+_FOR_STANDING, _FOR_SALES, _FOR_PAYOUTS = map(_needing, Scope)
+_router = APIRouter()
+
+
+@_router.get("/quarters")
+def quarters(asked: _Asked = _FOR_STANDING) -> models.Quarters:
+    """The quarters in which you have a standing or a sale, the latest first."""
+    with asked.rows() as rows:
+        return models.Quarters(quarters=rows.quarters())
+
+
+@_router.get("/standing")
+def standing(
+    quarter: Annotated[
+        str | None, Query(description="Like 2026Q4; without it, the present one", pattern=_QUARTER)
+    ] = None,
+    asked: _Asked = _FOR_STANDING,
+) -> models.Standing:
+    """Your standing in a quarter."""
+    programme, now = asked.portal.programme, asked.portal.clock.now()
+    present = Quarter.of(now.astimezone(programme.zone).date())
+    wanted = Quarter.parse(quarter) if quarter is not None else present
+    with asked.rows() as rows:
+        tally = rows.tally(wanted)
+    if tally is None and quarter is not None:
+        raise Fault(404, "nothing-there", "you have nothing in this quarter")
+    return models.Standing(**standing_of(tally, programme, asked.partner_id, wanted, now))
+
+
+@_router.get("/sales")
+def sales(
+    after: Annotated[str, Query(description="The cursor of an earlier answer", pattern=_CURSOR)] = "",
+    limit: Annotated[int, Query(ge=1, le=_PAGE_MAX)] = 100,
+    asked: _Asked = _FOR_SALES,
+) -> models.Sales:
+    """Your sales in the order in which they changed last: go on with the cursor, and you miss no change."""
+    offset = int(after or -1)
+    with asked.rows() as rows:
+        found = rows.sales_changed(offset, limit + 1)
+    shown = found[:limit]
+    return models.Sales(
+        sales=[_sale(row) for row in shown],
+        cursor=str(shown[-1].source_offset if shown else max(offset, 0)),
+        more=len(found) > limit,
+    )
+
+
+@_router.get("/sale")
+def sale(
+    sale_id: Annotated[str, Query(min_length=1, max_length=SALE_ID_LENGTH_MAX)], asked: _Asked = _FOR_SALES
+) -> models.Sale:
+    """One of your sales."""
+    with asked.rows() as rows:
+        row = rows.sale(sale_id.replace("\0", ""))
+    if row is None:
+        raise Fault(404, "nothing-there", "you have no such sale")
+    return _sale(row)
+
+
+@_router.get("/payouts")
+def payouts(asked: _Asked = _FOR_PAYOUTS) -> models.Payouts:
+    """Where the money of each of your closes is."""
+    with asked.rows() as rows:
+        found = rows.payouts()
+    return models.Payouts(payouts=[models.Payout.model_validate(row._mapping) for row in found])
 
 
 def _sale(row: Any) -> models.Sale:
