@@ -150,11 +150,17 @@ class Consumer(driver.Consumer):
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             message = self._to_message(tp, piece.records[-1])
             message.value, message.key = cast(Any, piece), None
-            if piece.end - 1 > piece.begin:
-                # To Faust the slice is its last record; the offsets before it are a gap that its commits may pass.
-                await self._add_gap(tp, piece.begin, message.offset - 1)
-            self._read_offset[tp] = message.offset
+            self._read_offset[tp] = message.offset  # to Faust the slice is its last record
             yield tp, message
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """What Faust commits to the group: our position.
+
+        It would work that out from what was acknowledged and what was skipped, with a number in a list for each record.
+        """
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return int(cast(Any, self.app).applied(tp)) or None
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Faust asks here where to begin, amid a change too; the app answers, not the group's offset."""

@@ -8,6 +8,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from deploy.runtime import kafka
@@ -36,6 +37,27 @@ def test_sales_become_tallies_and_tier_changes_and_returns_take_them_back(settin
         assert [w.event_id for w in wire.written(TIER_CHANGES)] == [id_of(c) for c in changes]
         assert worker.metric("rebate_unaccounted_records") == 0
         assert worker.kill(15) == 0
+
+
+def test_the_groups_offset_for_lag_tools_follows_the_position(settings: Settings) -> None:
+    wire = Wire(settings)
+    wire.send(a_partner("P1"), *(a_sale(f"S-{n}", "P1") for n in range(500)))
+    wire.flush()
+    name = SALES.full_name(settings.topic_prefix)
+    places = [TopicPartition(name, n) for n in range(settings.partitions)]
+    group = kafka.reader(settings, group_id=f"{settings.topic_prefix}{settings.app_id}")
+
+    def behind() -> int:
+        ends = kafka.ends(group, [(name, n) for n in range(settings.partitions)])
+        return sum(ends.values()) - sum(max(0, found.offset) for found in group.committed(places, 10))
+
+    with working(settings):
+        until(lambda: behind() == 0, what="the group's offset behind all of them")
+        wire.send(a_sale("last", "P1"))
+        wire.flush()
+        until(lambda: behind() == 0, what="the group's offset behind the last one")
+        assert wire.units() == {"P1": 501}
+    group.close()
 
 
 def test_sales_wait_for_the_partner_and_are_counted_when_he_registers(settings: Settings) -> None:
