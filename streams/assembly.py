@@ -11,7 +11,7 @@ from faust.types import TP
 from deploy.runtime.clock import open_clock
 from deploy.runtime.probes import Probes
 from deploy.runtime.programme import read_programme
-from deploy.runtime.settings import Port, Settings
+from deploy.runtime.settings import Settings
 from schemas.codec import Codec, ConfluentRegistry
 from schemas.topics import PARTNERS, SALES
 from streams.agents.moments import moments_timer
@@ -47,7 +47,7 @@ class StreamApp(faust.App):
         async with self.owned.or_die():
             await check_start(self.around)
             settings = self.around.settings
-            probes = Probes(settings.listen, settings.port(Port.WORKER))
+            probes = Probes(settings.listen, settings.worker_port)
             probes.check("partitions", lambda: None if self.owned.assigned else "no partitions assigned yet")
         self.conf.datadir.mkdir(parents=True, exist_ok=True)
         await super().on_first_start()

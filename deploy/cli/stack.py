@@ -33,7 +33,7 @@ _STOP_SECONDS = 10
         exits=(Exit.NOT_READY,),
     )
 )
-@takes_settings()
+@takes_settings("data", "port_base", "programme", "clock", "clock_rate", "workers")
 def up(
     loaded: Loaded,
     as_json: JsonFlag = False,
@@ -100,6 +100,7 @@ def _ended_by_signal(stack: Any) -> threading.Event:
 
 
 def _places(loaded: Loaded, parts: list[str]) -> dict[str, Any]:
+    from deploy.embedded.stack import processes
     from services.kit.links import Invitation, link_for
 
     settings = loaded.settings
@@ -111,13 +112,7 @@ def _places(loaded: Loaded, parts: list[str]) -> dict[str, Any]:
         "registry": settings.registry_url,
         "smtp": settings.smtp_url.rpartition("@")[2] if "@" in settings.smtp_url else settings.smtp_url,
         "metrics": {
-            name: f"http://127.0.0.1:{settings.port(port)}/metrics"
-            for name, port in {
-                "worker": Port.WORKER,
-                "notification": Port.NOTIFICATION,
-                "payout": Port.PAYOUT,
-                "portal": Port.PORTAL_METRICS,
-            }.items()
+            name: f"http://127.0.0.1:{settings.port(port)}/metrics" for name, (_, port) in processes(settings).items()
         },
         "data": str(settings.data.resolve()),
     }
@@ -311,9 +306,9 @@ _PROCESS_EXITS = (Exit.NOT_READY,)
 
 
 @app.command(epilog=ending("./staffel worker --data /var/lib/staffel", exits=_PROCESS_EXITS))
-@takes_settings()
+@takes_settings("data", "port_base", "worker_port", "programme")
 def worker(loaded: Loaded) -> None:
-    """Run one stream processor until SIGTERM or Ctrl-C. Several share the partitions (own --port-base each)."""
+    """Run one stream processor until SIGTERM or Ctrl-C. Several share the partitions (own --worker-port each)."""
     _run_module("worker", loaded)
 
 

@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 @app.command(epilog=ending("./staffel status", "./staffel status --json", exits=(Exit.NOT_READY,)))
 @takes_settings("data", "port_base")
 def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
-    """Ask each part whether it is ready: the broker, the registry, the mail server, our four processes.
+    """Ask each part whether it is ready: the broker, the registry, the mail server, our processes.
 
     Ends with 0 only if all are.
     """
@@ -51,7 +51,7 @@ def status(loaded: Loaded, as_json: JsonFlag = False) -> None:
 def ask(loaded: Loaded) -> list[Asked]:
     """Ask all parts at once."""
     from deploy.embedded import trouble
-    from deploy.embedded.stack import SERVICES
+    from deploy.embedded.stack import processes
 
     settings = loaded.settings
     has_inbox = loaded.sources["smtp_url"] == "derived"
@@ -61,7 +61,7 @@ def ask(loaded: Loaded) -> list[Asked]:
         ("registry", settings.registry_url, partial(trouble.registry, settings)),
         ("mail", smtp, partial(trouble.inbox if has_inbox else trouble.mail, settings)),
     ]
-    for name, (_module, port) in SERVICES.items():
+    for name, (_module, port) in processes(settings).items():
         address = f"http://127.0.0.1:{settings.port(port)}/healthz"
         questions.append((name, _page(loaded, name) or address, partial(trouble.page, address)))
     with ThreadPoolExecutor(len(questions)) as pool:

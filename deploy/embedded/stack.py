@@ -9,6 +9,7 @@ Settings that name a real Kafka, registry or mail server instead of the embedded
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from deploy.embedded.child import Child, Part
 from deploy.embedded.fetch import Report
 from deploy.embedded.folder import Folder
 from deploy.runtime.clock import open_clock
-from deploy.runtime.errors import NotReady, StaffelError
+from deploy.runtime.errors import NotReady, StaffelError, UsageError
 from deploy.runtime.settings import PREFIX, ROOT, Loaded, Port, Settings
 
 PARTS = {"kafka": "kafka", "registry": "registry_url", "mail": "smtp_url"}
@@ -38,11 +39,17 @@ SERVICES = {
 }
 """Our processes: the module that each runs, and the port of its health and metrics."""
 
+_FURTHER_WORKERS = {
+    f"worker-{number}": ("streams", port)
+    for number, port in enumerate((Port.WORKER_2, Port.WORKER_3, Port.WORKER_4), start=2)
+}
+
 _PORTS = {
     "kafka": {Port.KAFKA: "Kafka", Port.CONTROLLER: "Kafka's controller"},
     "registry": {Port.REGISTRY: "schema registry"},
     "mail": {Port.SMTP: "mail catcher", Port.INBOX: "inbox"},
     "worker": {Port.WORKER: "worker's metrics"},
+    **{name: {port: f"metrics of {name}"} for name, (_, port) in _FURTHER_WORKERS.items()},
     "notification": {Port.NOTIFICATION: "notification's metrics", Port.NOTIFICATION_OFFICE: "notification's office"},
     "payout": {Port.PAYOUT: "payout's metrics", Port.PAYOUT_OFFICE: "payout's office"},
     "portal": {Port.PORTAL: "portal", Port.PORTAL_METRICS: "portal's metrics"},
@@ -78,7 +85,9 @@ class Stack:
         self._environment = environment(loaded)
         embedded = [name for name, replaced_by in PARTS.items() if loaded.sources[replaced_by] == "derived"]
         self.parts = embedded if parts is None else list(parts)
-        self.services = list(services)
+        self._processes = processes(self.settings)
+        further = [name for name in self._processes if name in _FURTHER_WORKERS and "worker" in services]
+        self.services = [*services, *further]
         self._create_topics = create_topics
         self._report = report
         self._folder = Folder(self.settings.data)
@@ -180,12 +189,13 @@ class Stack:
             yield self._part("mail", _module("deploy.embedded.mail"), partial(trouble.inbox, self.settings))
 
     def _service(self, name: str) -> Part:
-        module, port = SERVICES[name]
-        address = f"http://127.0.0.1:{self.settings.port(port)}/healthz"
-        return self._part(name, _module(module), partial(trouble.page, address))
+        module, port = self._processes[name]
+        number = self.settings.port(port)
+        own = {f"{PREFIX}WORKER_PORT": str(number)} if name in _FURTHER_WORKERS else {}
+        return self._part(name, _module(module), partial(trouble.page, f"http://127.0.0.1:{number}/healthz"), own)
 
-    def _part(self, name: str, command: list[str], look: Callable[[], str | None]) -> Part:
-        return Part(name, command, look, {**self._environment, **(java.ENVIRONMENT if name in PARTS else {})})
+    def _part(self, name: str, command: list[str], look: Callable[[], str | None], own: Mapping[str, str] = {}) -> Part:
+        return Part(name, command, look, {**self._environment, **(java.ENVIRONMENT if name in PARTS else own)})
 
     def _launch(self, part: Part) -> None:
         child = Child(part, self._folder, self._give_up)
@@ -221,6 +231,17 @@ class Stack:
         last = f"; its last words: {lines[-1][:200]}" if lines else ""
         self.failure = StaffelError(f"{name} does not stay up{last}", f"its log: {log}", code="gave-up")
         self.over.set()
+
+
+def processes(settings: Settings) -> Mapping[str, tuple[str, Port]]:
+    """``SERVICES`` and as many further workers as the settings say. Raises UsageError if that does not work."""
+    most = min(1 + len(_FURTHER_WORKERS), settings.partitions)
+    if not 1 <= settings.workers <= most:
+        raise UsageError(
+            f"workers can't be {settings.workers}",
+            f"choose 1 to {most}: one needs a partition of its own, and up starts no more than four",
+        )
+    return SERVICES | dict(itertools.islice(_FURTHER_WORKERS.items(), settings.workers - 1))
 
 
 _SECRETS = {name for name, row in Settings.__dataclass_fields__.items() if row.metadata["secret"]}

@@ -37,6 +37,9 @@ class Port(IntEnum):
     PORTAL_METRICS = 9
     PAYOUT_OFFICE = 10
     NOTIFICATION_OFFICE = 11
+    WORKER_2 = 12
+    WORKER_3 = 13
+    WORKER_4 = 14
 
 
 def setting(default: Any, help_text: str, *, secret: bool = False) -> Any:
@@ -49,7 +52,7 @@ class Settings:
     """What a process needs to know. Build it with ``load``."""
 
     data: Path = setting(Path(".staffel"), "Folder for everything the embedded stack writes")
-    port_base: int = setting(8400, "First of the twelve ports used on this machine")
+    port_base: int = setting(8400, "First of the fifteen ports used on this machine")
     listen: str = setting("127.0.0.1", "Address that the web pages and metrics listen on")
     office_listen: str = setting("127.0.0.1", "Address on which payout and notification listen to the portal alone")
     clock: str = setting("", "Start the test clock at this instant, e.g. 2026-10-01T00:00:00Z (empty: real time)")
@@ -76,6 +79,8 @@ class Settings:
         "", "Command that gets the path of such a file and ends with 0 if it is harmless (empty: none)"
     )
     topic_prefix: str = setting("staffel.", "Put before every topic's name")
+    workers: int = setting(1, "Stream processors that up runs, at most four; each can keep a processor core busy")
+    worker_port: int = setting(0, "Port of a stream processor's health and metrics (0: the seventh from port_base)")
     partitions: int = setting(4, "Partitions of each topic; can't be changed once they exist")
     app_id: str = setting("staffel", "Name of the stream's consumer group and of its transactions")
     dead_letters_percent_max: int = setting(
@@ -244,6 +249,7 @@ def _derive(values: dict[str, Any], sources: dict[str, str]) -> None:
         "programme": str(ROOT / "programme.toml"),
         "accounts": str(ROOT / "services" / "payout" / "books" / "accounts.toml"),
         "kafka": f"127.0.0.1:{base + Port.KAFKA}",
+        "worker_port": base + Port.WORKER,
         "registry_url": f"http://127.0.0.1:{base + Port.REGISTRY}/apis/ccompat/v7",
         "smtp_url": f"smtp://127.0.0.1:{base + Port.SMTP}",
         "public_url": f"http://127.0.0.1:{base + Port.PORTAL}",

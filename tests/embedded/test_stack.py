@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import urllib.request
 from typing import Any
@@ -64,6 +65,29 @@ def schema_id(settings: Settings) -> int:
     address = f"{settings.registry_url}/subjects/{TOPIC}-value/versions/latest"
     with urllib.request.urlopen(address, timeout=10) as answer:
         return int(json.loads(answer.read())["id"])
+
+
+def test_up_runs_several_workers_that_share_the_partitions(staffel: CommandLine) -> None:
+    _, ready = staffel.up("--workers", "2")
+    assert set(staffel.children()) == {*PARTS, *SERVICES, "worker-2"}
+    status = staffel.run("status", "--json")
+    assert (status.returncode, json.loads(status.stdout)["ready"]) == (Exit.OK, True)
+    assert "worker-2" in {part["part"] for part in json.loads(status.stdout)["parts"]}
+
+    def owned(name: str) -> set[str]:
+        with urllib.request.urlopen(ready["metrics"][name], timeout=10) as answer:
+            return set(re.findall(r'^rebate_calendar_\S*\{partition="(\d+)"\}', answer.read().decode(), re.MULTILINE))
+
+    assert owned("worker") | owned("worker-2") == {"0", "1", "2", "3"}
+    assert owned("worker")
+    assert owned("worker-2")
+
+
+@pytest.mark.parametrize("workers", [0, 5])
+def test_more_workers_than_can_work_are_refused(staffel: CommandLine, workers: int) -> None:
+    refused = staffel.run("up", "--workers", str(workers))
+    assert refused.returncode == Exit.USAGE
+    assert "choose 1 to 4" in refused.stderr
 
 
 def test_up_is_ready_survives_kills_and_leaves_nothing(staffel: CommandLine) -> None:
