@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -16,15 +16,12 @@ from streams.rules.terms import Programme
 _WEEKLY_AT = time(8)
 
 
-class MomentKind(StrEnum):
-    """What is due."""
+class MomentKind(IntEnum):
+    """What is due, in the order in which it happens if it is due at the same instant."""
 
-    WEEK = "week"
-    PROVISIONAL = "provisional"
-    FINAL = "final"
-
-
-_ORDER = [MomentKind.WEEK, MomentKind.PROVISIONAL, MomentKind.FINAL]
+    WEEK = auto()
+    PROVISIONAL = auto()
+    FINAL = auto()
 
 
 class Moment(NamedTuple):
@@ -56,7 +53,7 @@ def due(programme: Programme, after: datetime, until: datetime) -> list[Moment]:
     monday = _monday_before(programme, until)
     if after < monday.at:
         moments.append(monday)
-    return sorted(moments, key=lambda moment: (moment.at, _ORDER.index(moment.kind), moment.day))
+    return sorted(moments)
 
 
 def _quarters(programme: Programme, after: datetime, until: datetime) -> Iterator[Quarter]:
@@ -124,7 +121,7 @@ def closed(tally: Tally, kind: CloseKind, at: datetime) -> tuple[Tally, QuarterC
     A provisional close makes nothing payable; any other makes payable what the closes before it did not (rule 8).
     """
     payable = 0 if kind is CloseKind.PROVISIONAL else tally.rebate_minor - tally.payable_minor
-    revision = {CloseKind.PROVISIONAL: 0, CloseKind.FINAL: 1}.get(kind, tally.revision + 1)
+    revision = 1 if kind is CloseKind.FINAL else tally.revision + 1
     tally = replace(
         tally,
         phase=Phase.PROVISIONAL if kind is CloseKind.PROVISIONAL else Phase.FINAL,

@@ -59,8 +59,8 @@ class Close(NamedTuple):
 class Group(msgspec.Struct, frozen=True):
     """Some sales and their units."""
 
-    sales: int = 0
-    units: int = 0
+    sales: int
+    units: int
 
 
 class Rejected(msgspec.Struct, frozen=True):

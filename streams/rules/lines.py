@@ -125,7 +125,7 @@ def settled(line: SaleLine, programme: Programme, at: datetime) -> bool:
 def judged(line: SaleLine, partner: Partner | None, programme: Programme) -> SaleLine:
     """The line with its verdict (rule 3). Depends on the facts in the line, the partner and the programme alone."""
     if line.sold_on is None:
-        return replace(line, status=LineStatus.PENDING, reason=Reason.RETURN_BEFORE_SALE, quarter="", units=0)
+        return line  # waits for its sale
     dates = _dates_on(programme, line.sold_on)
     status, reason = _verdict(line, line.sold_on, line.recorded_at, dates, partner, programme)
     returns, came_back = _judged_returns(line, dates) if line.returns else ((), 0)

@@ -24,7 +24,6 @@ def new_tally(programme: Programme, partner_id: str, quarter: Quarter, phase: Ph
         quarter=str(quarter),
         currency=terms.currency,
         terms_version=terms.version,
-        tier=terms.tiers[0].units,
         rate_minor=terms.tiers[0].rate_minor,
         phase=phase,
     )

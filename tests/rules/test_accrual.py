@@ -34,6 +34,23 @@ def test_one_big_sale_says_little_about_the_rest() -> None:
     assert (found.low_units, found.expected_units, found.high_units) == (46, 92, 138)
 
 
+def test_the_range_is_one_standard_error_rounded_away_from_what_is_expected() -> None:
+    # Three days with 1, 2 and 0 units: mean 1, standard deviation 1; 89 days are left.
+    found = outlook({FIRST: 1, FIRST + timedelta(days=1): 2}, TERMS, QUARTER, FIRST + timedelta(days=2))
+    assert (found.low_units, found.expected_units, found.high_units) == (3 + 37, 92, 3 + 141)
+    # Two days with 2 and 6: mean 4, standard deviation √8, so 2 of error; and two with nothing between.
+    found = outlook({FIRST: 2, FIRST + timedelta(days=1): 6}, TERMS, QUARTER, FIRST + timedelta(days=1))
+    assert (found.low_units, found.expected_units, found.high_units) == (8 + 180, 8 + 360, 8 + 540)
+    found = outlook({FIRST: 4, FIRST + timedelta(days=3): 4}, TERMS, QUARTER, FIRST + timedelta(days=3))
+    assert (found.expected_units, found.high_units) == (8 + 176, 8 + 278)
+
+
+def test_what_is_dated_tomorrow_counts_as_todays() -> None:
+    today, tomorrow = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
+    dated = outlook({FIRST: 1, today: 1, tomorrow: 2}, TERMS, QUARTER, today)
+    assert dated == outlook({FIRST: 1, today: 3}, TERMS, QUARTER, today)
+
+
 def test_on_the_first_day_anything_from_nothing_to_twice_as_much_may_come() -> None:
     found = outlook({FIRST: 2}, TERMS, QUARTER, FIRST)
     assert (found.low_units, found.expected_units, found.high_units) == (2, 184, 366)

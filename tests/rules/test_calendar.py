@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from schemas.events import CloseKind, Phase, QuarterClosed, TierChanged, WeeklySummary, id_of
-from streams.rules.calendar import MomentKind, due
+from schemas.values import Quarter
+from streams.rules.calendar import MomentKind, due, phase_at
 from streams.rules.terms import parse
-from tests.rules.facts import NOON, ROOT, Bench, a_partner, a_return, a_sale, programme
+from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale, programme
+from tests.rules.test_terms import TEXT, and_later
+
+PROVISIONAL_AT = datetime(2026, 12, 31, 23, tzinfo=UTC)  # midnight in Berlin
+FINAL_AT = PROVISIONAL_AT + timedelta(days=28)
+INSTANT = timedelta(microseconds=1)
 
 
 def pass_time(bench: Bench, until: datetime) -> None:
@@ -45,6 +53,14 @@ def test_every_week_each_partner_is_told_his_standing_also_who_sold_nothing() ->
     assert told["P1"].as_of == datetime(2026, 11, 23, 7, tzinfo=UTC)
 
 
+def test_who_has_sold_nothing_is_told_the_rate_of_the_first_tier() -> None:
+    bench = Bench()
+    bench.programme = parse(TEXT.replace("units = 0, rate_minor = 0", "units = 0, rate_minor = 100"))
+    bench.feed(a_partner())
+    pass_time(bench, NOON + timedelta(days=4))
+    assert [(e.tier, e.rate_minor, e.rebate_minor) for e in bench.told if isinstance(e, WeeklySummary)] == [(0, 100, 0)]
+
+
 def test_the_week_is_told_to_who_is_a_partner_on_its_monday() -> None:
     monday, next_day = date(2026, 11, 23), date(2026, 11, 24)
     bench = Bench().feed(
@@ -59,7 +75,7 @@ def test_the_week_is_told_to_who_is_a_partner_on_its_monday() -> None:
 
 def test_closes_that_fall_on_one_instant_come_in_their_order() -> None:
     bench = Bench().feed(a_partner(), a_sale("A", units=10))
-    bench.programme = parse((ROOT / "programme.toml").read_text("utf-8").replace("grace_days = 28", "grace_days = 0"))
+    bench.programme = parse(TEXT.replace("grace_days = 28", "grace_days = 0"))
     pass_time(bench, datetime(2027, 1, 2, tzinfo=UTC))
     bench.feed(a_sale("B", units=1))
     assert closes(bench) == [("provisional", 0, 0), ("final", 1, 5000), ("adjustment", 2, 500)]
@@ -70,7 +86,20 @@ def test_a_summary_says_what_changed_since_the_last_one() -> None:
     pass_time(bench, NOON + timedelta(days=4))
     bench.feed(a_sale("B", units=4))
     pass_time(bench, NOON + timedelta(days=11))
-    assert [e.units_change for e in bench.told if isinstance(e, WeeklySummary)] == [8, 4]
+    pass_time(bench, NOON + timedelta(days=18))
+    told = [e for e in bench.told if isinstance(e, WeeklySummary)]
+    assert [(e.units_change, e.rebate_change_minor) for e in told] == [(8, 0), (4, 6000), (0, 0)]
+    tally = bench.state.tally("P1", "2026Q4")
+    assert (tally.week, tally.week_units, tally.week_rebate_minor) == ("2026-W50", 12, 6000)
+
+
+def test_who_is_at_the_top_misses_nothing() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=50))
+    pass_time(bench, NOON + timedelta(days=4))
+    told = next(e for e in bench.told if isinstance(e, WeeklySummary))
+    change = next(e for e in bench.told if isinstance(e, TierChanged))
+    for event in (told, change):
+        assert (event.next_threshold, event.units_missing, event.gain_minor) == (None, 0, 0)
 
 
 def test_after_a_month_away_only_the_latest_week_is_told() -> None:
@@ -83,12 +112,57 @@ def test_moments_missed_are_caught_up_in_order_and_none_twice() -> None:
     at_once = due(programme(), NOON, until)
     assert [m.kind for m in at_once] == [MomentKind.PROVISIONAL, MomentKind.FINAL, MomentKind.WEEK]
     middle = datetime(2027, 1, 10, tzinfo=UTC)
-    closes_of = [m for m in (*due(programme(), NOON, middle), *due(programme(), middle, until)) if m.kind != "week"]
-    assert closes_of == [m for m in at_once if m.kind != "week"]
+    closes_of = [*due(programme(), NOON, middle), *due(programme(), middle, until)]
+    assert [m for m in closes_of if m.kind is not MomentKind.WEEK] == at_once[:2]
+
+
+@pytest.mark.parametrize("at", [PROVISIONAL_AT, FINAL_AT, datetime(2026, 11, 23, 7, tzinfo=UTC)])
+def test_a_moment_is_due_from_its_instant_on_and_once(at: datetime) -> None:
+    before, then, after = (
+        due(programme(), one, other)
+        for one, other in ((at - 2 * INSTANT, at - INSTANT), (at - INSTANT, at), (at, at + INSTANT))
+    )
+    assert ([m.at for m in before], [m.at for m in then], [m.at for m in after]) == ([], [at], [])
+
+
+def test_at_the_same_instant_quarters_are_closed_provisionally_first() -> None:
+    late = parse(TEXT.replace("grace_days = 28", "grace_days = 92"))
+    moments = due(late, PROVISIONAL_AT - INSTANT, PROVISIONAL_AT)
+    assert [(m.kind, str(m.quarter)) for m in moments] == [
+        (MomentKind.PROVISIONAL, "2026Q4"),
+        (MomentKind.FINAL, "2026Q3"),
+    ]
+
+
+def test_a_quarter_with_a_long_grace_is_closed_though_other_terms_are_short() -> None:
+    text = and_later("2027-1", "2027-01-01").replace("horizon_days = 180", "horizon_days = 400", 1)
+    long = parse(text.replace("grace_days = 28", "grace_days = 400", 1))
+    at = long.dates(Quarter(2026, 4)).final_at
+    assert MomentKind.FINAL in [m.kind for m in due(long, at - INSTANT, at)]
+
+
+@pytest.mark.parametrize(
+    ("at", "phase"),
+    [
+        (PROVISIONAL_AT - INSTANT, Phase.OPEN),
+        (PROVISIONAL_AT, Phase.PROVISIONAL),
+        (FINAL_AT - INSTANT, Phase.PROVISIONAL),
+        (FINAL_AT, Phase.FINAL),
+    ],
+)
+def test_a_quarter_is_open_then_provisional_then_final(at: datetime, phase: Phase) -> None:
+    assert phase_at(programme(), Quarter(2026, 4), at) is phase
+
+
+def test_a_late_sale_is_told_in_the_phase_that_its_quarter_is_in() -> None:
+    bench = Bench(at=PROVISIONAL_AT).feed(a_partner(), a_sale(units=10), recorded_at=PROVISIONAL_AT)
+    assert [e.phase for e in bench.told if isinstance(e, TierChanged)] == [Phase.PROVISIONAL]
 
 
 def test_a_provisional_close_makes_nothing_payable_and_the_final_one_all() -> None:
     bench = Bench().feed(a_partner(), a_sale(units=50))
+    pass_time(bench, datetime(2027, 1, 10, tzinfo=UTC))
+    assert bench.state.tally("P1", "2026Q4").phase is Phase.PROVISIONAL
     pass_time(bench, datetime(2027, 1, 30, tzinfo=UTC))
     assert closes(bench) == [("provisional", 0, 0), ("final", 1, 75000)]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from schemas.events import LineStatus, SaleReported
+from services.portal.reasons import SALES
 from streams.rules.lines import Reason
 from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale
 
@@ -36,6 +38,11 @@ def test_a_sale_of_a_registered_partner_is_counted() -> None:
 def test_a_sale_that_does_not_count_says_why(sale: SaleReported, reason: Reason) -> None:
     bench = Bench().feed(a_partner(), sale)
     assert (line(bench).status, line(bench).reason, line(bench).units) == (LineStatus.REJECTED, reason, 0)
+
+
+def test_the_portal_has_words_for_each_code() -> None:
+    """Codes are published: whoever reads events knows them by these names."""
+    assert {*Reason, "conflicting-resend"} == SALES.keys()
 
 
 def test_today_somewhere_on_earth_is_not_the_future() -> None:
@@ -72,11 +79,12 @@ def test_who_left_and_comes_back_is_counted_again() -> None:
     assert line(bench, "B").status is LineStatus.COUNTED
 
 
-def test_the_same_report_again_changes_nothing() -> None:
+@pytest.mark.parametrize("minute", [0, 9])
+def test_the_same_report_again_changes_nothing(minute: int) -> None:
     bench = Bench().feed(a_partner(), a_sale(units=3))
     before = line(bench)
     draft = bench.draft()
-    draft.sale(a_sale(units=3, minute=9), NOON, 99)
+    draft.sale(a_sale(units=3, minute=minute), NOON, 99)
     assert not list(draft.lines)
     assert draft.results["duplicate", ""] == 1
     assert line(bench) == before
@@ -88,6 +96,27 @@ def test_of_two_reports_that_differ_the_one_reported_first_stands_and_the_other_
         bench = Bench().feed(a_partner(), *order)
         assert line(bench).units == 3
         assert len(line(bench).conflicts) == 1
+
+
+def test_what_stands_is_never_its_own_conflict_and_what_is_known_is_nothing_new() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=7, minute=2), a_sale(units=3, minute=1))
+    (seven,) = line(bench).conflicts
+    bench.feed(a_sale(units=7, minute=0))
+    assert (line(bench).units, line(bench).content_hash) == (7, seven)
+    assert seven not in line(bench).conflicts
+    assert len(line(bench).conflicts) == 1
+    draft = bench.draft()
+    draft.sale(a_sale(units=3, minute=5), NOON, 99)
+    assert (list(draft.lines), draft.results["duplicate", ""]) == ([], 1)
+
+
+def test_a_line_says_which_record_changed_it_last() -> None:
+    """By that a state is held against the position of the sales it was made from."""
+    steps = [a_sale(units=7, minute=2), a_sale(units=9, minute=3), a_sale(units=3, minute=1), a_return()]
+    bench = Bench().feed(a_partner())
+    for offset, step in enumerate(steps):
+        assert line(bench.feed(step)).source_offset == offset
+    assert line(bench.feed(a_sale(units=9, minute=4), a_return(minute=1))).source_offset == 3
 
 
 def test_of_many_reports_that_differ_the_sixteen_smallest_are_kept_whatever_their_order() -> None:
@@ -104,10 +133,17 @@ def test_a_return_takes_its_units_out_of_the_quarter_of_the_sale() -> None:
 
 
 def test_a_return_may_come_before_its_sale() -> None:
-    bench = Bench().feed(a_partner(), a_return(units=1))
-    assert line(bench).reason == Reason.RETURN_BEFORE_SALE
+    bench = Bench().feed(a_partner(), a_sale("S0"), a_return(units=1))
+    assert (line(bench).content_hash, line(bench).source_offset) == ("", 1)
+    assert (line(bench).status, line(bench).reason) == (LineStatus.PENDING, Reason.RETURN_BEFORE_SALE)
+    assert (line(bench).quarter, line(bench).units, line(bench).quantity) == ("", 0, 0)
     bench.feed(a_sale(units=3))
     assert (line(bench).units, line(bench).status) == (2, LineStatus.COUNTED)
+
+
+def test_a_return_of_all_there_is_leaves_nothing_and_is_in_order() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=2), a_return(units=2))
+    assert (line(bench).units, line(bench).status, line(bench).returns[0].reason) == (0, LineStatus.RETURNED, None)
 
 
 def test_a_return_larger_than_the_sale_takes_what_there_is() -> None:
@@ -116,9 +152,38 @@ def test_a_return_larger_than_the_sale_takes_what_there_is() -> None:
     assert line(bench).returns[0].reason == Reason.RETURN_EXCEEDS_SALE
 
 
+@pytest.mark.parametrize(("first", "second"), [(("R2", 3), ("R1", 5)), (("R1", 3), ("R2", 3))])
+def test_of_returns_that_exceed_the_sale_the_later_one_does_whatever_came_first(first: Any, second: Any) -> None:
+    """The later by its day, and on one day by its id."""
+    backs = [a_return(units=2, return_id=name, on=date(2026, 11, day)) for name, day in (first, second)]
+    for order in (backs, backs[::-1]):
+        bench = Bench().feed(a_partner(), a_sale(units=3), *order)
+        assert [(r.return_id, r.reason) for r in line(bench).returns] == [
+            (first[0], None),
+            (second[0], Reason.RETURN_EXCEEDS_SALE),
+        ]
+
+
 def test_the_same_return_twice_takes_away_once() -> None:
     bench = Bench().feed(a_partner(), a_sale(units=5), a_return(units=2), a_return(units=2, minute=5))
     assert line(bench).units == 3
+
+
+@pytest.mark.parametrize("minute", [0, 5])
+def test_the_same_return_again_is_nothing_new(minute: int) -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=5), a_return(units=2))
+    draft = bench.draft()
+    draft.sale(a_return(units=2, minute=minute), NOON + timedelta(minutes=minute), 99)
+    assert (list(draft.lines), draft.results["duplicate", ""]) == ([], 1)
+
+
+def test_of_one_return_recorded_twice_the_earlier_record_is_judged_whatever_the_order() -> None:
+    back, later = a_return(on=date(2026, 11, 22)), NOON + timedelta(days=5)
+    for order in ((NOON, later), (later, NOON)):
+        bench = Bench().feed(a_partner(), a_sale(units=5))
+        for recorded_at in order:
+            bench.feed(back, recorded_at=recorded_at)
+        assert line(bench).returns[0].reason == Reason.RETURNED_IN_FUTURE
 
 
 LAST = datetime(2027, 6, 29, 22, tzinfo=UTC) - timedelta(milliseconds=1)
@@ -140,8 +205,8 @@ def test_until_the_horizon_everything_changes_a_sale() -> None:
     assert (line(bench).units, line(bench, "S2", "P2").units) == (3, 1)
 
 
-def test_a_return_recorded_after_the_horizon_and_before_its_sale_takes_nothing() -> None:
-    late = NOON + timedelta(days=300)
+@pytest.mark.parametrize("late", [LAST + timedelta(milliseconds=1), NOON + timedelta(days=300)])
+def test_a_return_recorded_after_the_horizon_and_before_its_sale_takes_nothing(late: datetime) -> None:
     bench = Bench().feed(a_partner(), a_return(on=date(2027, 6, 1)), a_sale(units=5), recorded_at=late)
     assert (line(bench).reason, line(bench).returns[0].reason) == (Reason.OLDER_THAN_HORIZON,) * 2
 

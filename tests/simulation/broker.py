@@ -66,6 +66,7 @@ class Log:
         self.entries: list[Entry] = []
         self.start = 0
         self.end = 0
+        self.leader_epoch = 0
         self._open: dict[Transaction, int] = {}
 
     @property

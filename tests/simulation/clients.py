@@ -252,7 +252,7 @@ class Admin:
             log = self._broker.log(place.topic, place.partition)
             latest = log.stable if isolation_level == IsolationLevel.READ_COMMITTED else log.end
             offset = latest if isinstance(spec, type(OffsetSpec.latest())) else log.start
-            found[place] = Answer(offset=offset, leader_epoch=0)
+            found[place] = Answer(offset=offset, leader_epoch=log.leader_epoch)
         return found
 
     def describe_topics(self, topics: Any, request_timeout: float = 0) -> dict[str, Answer]:

@@ -112,7 +112,9 @@ class Bench:
     def piece(self, topic: Topic, begin: int, end: int) -> Slice:
         log = self.broker.log(topic.full_name(PREFIX), 0)
         records = [
-            ConsumerRecord(topic.full_name(PREFIX), 0, e.offset, e.timestamp, 1, e.key, e.value, None, 0, 0, ())
+            ConsumerRecord(
+                topic.full_name(PREFIX), 0, e.offset, e.timestamp, 1, e.key, e.value, None, 0, 0, tuple(e.headers)
+            )
             for e in log.read(begin, committed=True)
             if e.offset < end
         ]

@@ -1,0 +1,280 @@
+"""What a worker finds when it takes a partition over: what it goes on from, and what it refuses, one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deploy.runtime.errors import NotReady, StaffelError
+from schemas.codec import Codec
+from schemas.events import SaleLine, Tally
+from schemas.topics import (
+    DEAD_LETTERS,
+    PARTNERS,
+    POSITIONS,
+    QUARTER_CLOSES,
+    SALE_LINES,
+    SALES,
+    TALLIES,
+    TIER_CHANGES,
+    WEEKLY_SUMMARIES,
+    Topic,
+)
+from streams.letters import Excess
+from streams.partition import Partition
+from streams.restore import restore
+from streams.rules.terms import parse
+from tests.rules.facts import a_partner, a_sale
+from tests.simulation.broker import Log
+from tests.simulation.test_partition import Bench
+from tests.simulation.world import PREFIX, codec, programme_text, settings
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """With a partner, a sale that lifts him to a tier, and one that does not count, all applied."""
+    made = Bench()
+    made.send(PARTNERS, a_partner())
+    made.send(SALES, a_sale("A", units=10), a_sale("B", product_id="XX-1"))
+    partition = Partition.take(0, made.around)
+    partition.apply(PARTNERS, [made.piece(PARTNERS, 0, 1)])
+    partition.apply(SALES, [made.piece(SALES, 0, 2)])
+    made.broker.write_all_markers()
+    return made
+
+
+def log(bench: Bench, topic: Topic) -> Log:
+    return bench.broker.log(topic.full_name(PREFIX), 0)
+
+
+def put(bench: Bench, topic: Topic, key: str, value: bytes | None, headers: Any = ()) -> None:
+    bench.broker.append(topic.full_name(PREFIX), 0, key.encode(), value, list(headers))
+
+
+def refused(bench: Bench, why: str) -> StaffelError:
+    with pytest.raises(StaffelError, match=why) as found:
+        restore(bench.around, 0)
+    assert found.value.hint
+    return found.value
+
+
+def test_a_state_is_found_as_it_was_left(bench: Bench) -> None:
+    restored, logs = restore(bench.around, 0)
+    assert {name: position.offset for name, position in restored.positions.items() if name in logs} == {
+        SALES.name: 1,
+        PARTNERS.name: 0,
+    }
+    assert restored.state.partners == {"P1": a_partner()}
+    tally, first = restored.state.tally("P1", "2026Q4"), restored.state.line("P1", "A")
+    assert isinstance(tally, Tally)
+    assert isinstance(first, SaleLine)
+    assert (tally.units, tally.counted, tally.rejected, first.units) == (10, 1, 1, 10)
+    assert restored.excess == Excess()
+    assert (logs[SALES.name].start, logs[SALES.name].end, logs[PARTNERS.name].end) == (0, 2, 1)
+    assert logs[SALES.name].topic_id != logs[PARTNERS.name].topic_id
+
+
+def test_only_partners_up_to_the_position_are_known(bench: Bench) -> None:
+    """Who registered behind it is to be applied: his pending sales are counted then."""
+    bench.send(PARTNERS, a_partner("P2"))
+    assert set(restore(bench.around, 0)[0].state.partners) == {"P1"}
+
+
+def test_what_was_deleted_is_gone(bench: Bench) -> None:
+    put(bench, SALE_LINES, "P1/B", None)
+    put(bench, SALE_LINES, "P1/A", None)
+    put(bench, TALLIES, "topseller/P1/2026Q4", None)
+    state = restore(bench.around, 0)[0].state
+    assert (state.line("P1", "A"), state.line("P1", "B"), state.tally("P1", "2026Q4")) == (None, None, None)
+
+
+def test_who_was_forgotten_is_not_known_and_what_was_no_registration_changes_nothing(bench: Bench) -> None:
+    bench.broker.append(PARTNERS.full_name(PREFIX), 0, b"P1", None, [])
+    put(bench, PARTNERS, "P2", b"no event")
+    partition = Partition.take(0, bench.around)
+    partition.apply(PARTNERS, [bench.piece(PARTNERS, 1, 3)])
+    bench.broker.write_all_markers()
+    assert restore(bench.around, 0)[0].state.partners == {}
+
+
+def test_a_line_written_with_an_earlier_schema_is_read(bench: Bench) -> None:
+    """Its bytes are not ours from the sixth on: it is decoded, and packed anew."""
+    known = restore(bench.around, 0)[0].state.line("P1", "A")
+
+    class Older(Codec):
+        def head(self, topic: Topic) -> bytes:
+            return b"\0\0\0\3\xe7" if topic is SALE_LINES else super().head(topic)
+
+    older = Older.__new__(Older)
+    older.__dict__.update(codec().__dict__)
+    state = restore(bench.around._replace(codec=older), 0)[0].state
+    assert state.line("P1", "A") == known
+
+
+# --- another log -----------------------------------------------------------------------------------------------------
+
+
+def created_anew(bench: Bench) -> None:
+    bench.broker.create(SALES.full_name(PREFIX), 1)
+    bench.send(SALES, a_sale("A", units=10), a_sale("B"), a_sale("C"))
+
+
+def behind_an_earlier_epoch(bench: Bench) -> None:
+    log(bench, SALES).leader_epoch = 3
+    bench.send(SALES, a_sale("C"))
+    partition = Partition.take(0, bench.around)
+    partition.apply(SALES, [bench.piece(SALES, 2, 3)])
+    bench.broker.write_all_markers()
+    log(bench, SALES).leader_epoch = 2
+
+
+def begun_later(bench: Bench) -> None:
+    bench.send(SALES, a_sale("C"), a_sale("D"))
+    log(bench, SALES).delete_before(3)
+
+
+def cut(bench: Bench) -> None:
+    log(bench, SALES).cut(1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (created_anew, "created anew"),
+        (behind_an_earlier_epoch, "earlier leader epoch"),
+        (begun_later, "begins at 3, records from 2 on are gone"),
+        (cut, "ends at 1, before offset 2"),
+    ],
+)
+def test_a_log_that_is_not_the_one_is_refused(bench: Bench, damage: Callable[[Bench], None], why: str) -> None:
+    damage(bench)
+    refused(bench, why)
+
+
+def test_a_log_that_begins_at_the_next_record_or_has_a_later_epoch_is_the_same(bench: Bench) -> None:
+    log(bench, SALES).leader_epoch = 1
+    log(bench, SALES).delete_before(2)
+    assert restore(bench.around, 0)[1][SALES.name].start == 2
+
+
+# --- a state that is not whole ---------------------------------------------------------------------------------------
+
+
+def test_a_state_that_an_open_transaction_hides_is_waited_for(bench: Bench) -> None:
+    producer = bench.around.clients.producer(transactional_id="somebody", transaction_timeout_ms=1000)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(TALLIES.full_name(PREFIX), value=b"", key=b"x", partition=0)
+    producer.flush()
+    waited = bench.elapsed
+    found = refused(bench, f"an open transaction hides records of {TALLIES.full_name(PREFIX)} partition 0")
+    assert isinstance(found, NotReady)
+    assert 60 < bench.elapsed - waited < 61
+    bench.broker.expire()
+    assert restore(bench.around, 0)[0].state.tally("P1", "2026Q4") is not None
+
+
+@pytest.mark.parametrize("told", [TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES])
+def test_a_partition_that_has_told_something_and_has_no_state_is_refused(told: Topic) -> None:
+    bench = Bench()
+    put(bench, told, "P1", b"an event")
+    refused(bench, "has told events, and its state is gone")
+
+
+def test_a_partition_that_has_told_nothing_begins() -> None:
+    bench = Bench()
+    put(bench, SALES, "P1", b"a sale")
+    assert restore(bench.around, 0)[0].positions == {}
+
+
+def test_a_partition_that_somebody_else_begins_meanwhile_is_left_to_him() -> None:
+    bench = Bench()
+    put(bench, TIER_CHANGES, "P1", b"an event")
+    put(bench, POSITIONS, "calendar", None)
+    name = POSITIONS.full_name(PREFIX)
+    bench.broker.log(name, 0).entries.clear()
+
+    def begin(what: str) -> None:
+        if what == "consume":
+            bench.at_call = lambda _: None
+            put(bench, POSITIONS, "calendar", b"")
+
+    bench.at_call = begin
+    with pytest.raises(NotReady, match="taken over by somebody else"):
+        restore(bench.around, 0)
+
+
+def test_partners_who_belong_elsewhere_are_refused(bench: Bench) -> None:
+    around = bench.around._replace(settings=dataclasses.replace(settings(1), partitions=7))
+    with pytest.raises(StaffelError, match="made with another number of partitions"):
+        restore(around, 0)
+
+
+def test_a_line_that_its_tally_does_not_know_is_refused(bench: Bench) -> None:
+    records = [e for e in log(bench, SALE_LINES).entries if e.key == b"P1/A"]
+    put(bench, SALE_LINES, "P1/C", records[0].value)
+    refused(bench, "1 tallies are not the sum of their lines")
+
+
+def test_a_line_behind_the_position_is_refused(bench: Bench) -> None:
+    positions = log(bench, POSITIONS)
+    positions.entries = [e for e in positions.entries if e.key != SALES.name.encode()]
+    refused(bench, "2 sale lines lie beyond the position")
+
+
+# --- the programme ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"2026-1"', '"2026-2"'), ('"EUR"', '"CHF"'), ("units = 10, rate_minor = 500", "units = 10, rate_minor = 600")],
+)
+def test_a_programme_that_computes_otherwise_what_was_counted_is_refused(bench: Bench, old: str, new: str) -> None:
+    around = bench.around._replace(programme=parse(programme_text().replace(old, new)))
+    with pytest.raises(StaffelError, match="computes 2026Q4 otherwise"):
+        restore(around, 0)
+
+
+def test_a_programme_that_was_added_to_is_taken_and_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "streams.restore")
+    restore(bench.around, 0)
+    assert caplog.records == []
+    restore(bench.around._replace(programme=parse(programme_text() + "# one more word")), 0)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+
+def letter(offset: int, headers: Any = None) -> list[tuple[str, bytes]]:
+    return [("dlq.excess", f"{offset}.00@{offset}".encode())] if headers is None else headers
+
+
+@pytest.mark.parametrize("others", [0, 19, 20, 499])
+def test_the_latest_letter_says_the_excess_also_behind_others(others: int) -> None:
+    """Letters of partners' records say none, nor do aborted transactions."""
+    bench = Bench()
+    put(bench, DEAD_LETTERS, "k", b"", letter(6))
+    put(bench, DEAD_LETTERS, "k", b"", letter(7))
+    for _ in range(others):
+        put(bench, DEAD_LETTERS, "k", b"", letter(0, []))
+    assert restore(bench.around, 0)[0].excess == Excess(7.0, 7)
+
+
+def test_a_restart_does_not_begin_anew_to_count_letters(bench: Bench) -> None:
+    bench.around = bench.around._replace(
+        settings=dataclasses.replace(settings(1), dead_letters_percent_max=5, dead_letters_excess_max=3)
+    )
+    for number in range(4):
+        put(bench, SALES, "P1", b"bad")
+        partition = Partition.take(0, bench.around)
+        if number == 3:
+            with pytest.raises(StaffelError, match="3 more dead letters than 5 percent"):
+                partition.apply(SALES, [bench.piece(SALES, 2 + number, 3 + number)])
+        else:
+            partition.apply(SALES, [bench.piece(SALES, 2 + number, 3 + number)])
+    assert len(bench.committed(DEAD_LETTERS)) == 3
