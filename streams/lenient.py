@@ -41,5 +41,5 @@ class _Bytes(bytearray):
         found = super().__getitem__(key)
         return _Bytes(found) if isinstance(key, slice) else found
 
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
-        return super().decode(encoding, "replace")
+    def decode(self, *_: Any, **__: Any) -> str:
+        return super().decode("utf-8", "replace")

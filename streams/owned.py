@@ -125,7 +125,7 @@ class Owned:
         code = Exit.FAILED
         if isinstance(error, StaffelError):
             code = error.exit_code
-            print(f"worker: {error.message}\nhint: {error.hint}", file=sys.stderr, flush=True)
+            print(f"worker: {error.message}\nhint: {error.hint}", file=sys.stderr)
         self._around.machine.exit(code)
 
     def _numbers(self, assigned: Iterable[TP], topic: Topic) -> set[int]:

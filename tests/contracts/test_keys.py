@@ -24,6 +24,12 @@ def test_murmur2_is_that_of_kafkas_java_client(key: str, hashed: int) -> None:
     assert murmur2(key.encode()) == hashed % 2**32
 
 
+@pytest.mark.parametrize(("key", "partition"), [("21", 340), ("foobar", 166), ("abc", 107)])
+def test_the_partition_is_the_hash_without_its_sign(key: str, partition: int) -> None:
+    """As ``Utils.toPositive`` of Kafka's Java client takes it away."""
+    assert partition_of(key.encode(), 1000) == partition
+
+
 @given(st.binary(max_size=40), st.integers(1, 64))
 def test_every_key_has_a_partition(key: bytes, partitions: int) -> None:
     assert 0 <= partition_of(key, partitions) < partitions

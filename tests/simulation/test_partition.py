@@ -20,6 +20,7 @@ from schemas.topics import (
     SALE_LINES,
     SALES,
     TALLIES,
+    TIER_CHANGES,
     TOPICS,
     WEEKLY_SUMMARIES,
     Topic,
@@ -134,6 +135,29 @@ def test_slices_between_which_reading_went_back_are_applied_once_and_none_is_los
     partition.apply(SALES, [bench.piece(SALES, 1, 4), bench.piece(SALES, 0, 6), bench.piece(SALES, 3, 5)])
     assert partition.next_offset(SALES) == 6
     assert Partition.take(0, bench.around).next_offset(SALES) == 6
+
+
+def test_what_is_applied_already_costs_no_transaction(bench: Bench) -> None:
+    bench.send(SALES, a_sale("A"))
+    partition = Partition.take(0, bench.around)
+    partition.apply(SALES, [bench.piece(SALES, 0, 1)])
+    before = len(bench.committed(POSITIONS))
+    partition.apply(SALES, [bench.piece(SALES, 0, 1)])
+    assert len(bench.committed(POSITIONS)) == before
+    partition.apply(SALES, [bench.piece(SALES, 1, 3)])  # only markers of transactions
+    assert partition.next_offset(SALES) == 3
+
+
+def test_an_event_says_in_headers_what_it_is_and_from_whom(bench: Bench) -> None:
+    bench.send(PARTNERS, a_partner())
+    bench.send(SALES, a_sale(units=10))
+    partition = Partition.take(0, bench.around)
+    partition.apply(PARTNERS, [bench.piece(PARTNERS, 0, 1)])
+    partition.apply(SALES, [bench.piece(SALES, 0, 1)])
+    (told,) = bench.committed(TIER_CHANGES)
+    said = dict(told.headers)
+    assert told.key == said["ce_subject"] == b"P1"
+    assert (said["ce_source"], said["ce_time"][:19]) == (b"/staffel/streams", b"2026-12-20T12:00:00")
 
 
 def test_slices_with_something_missing_between_them_are_refused(bench: Bench) -> None:

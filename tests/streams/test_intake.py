@@ -10,6 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from msgspec.structs import replace
 
 from schemas.codec import Codec
+from schemas.fit import unfit
 from schemas.topics import PARTNERS, SALES, SALES_BYTES_MAX
 from schemas.values import partition_of
 from streams.intake import DeadLetter, Registration, Stray, read_partner, read_sale, size_of
@@ -50,6 +51,14 @@ def test_what_is_no_report_is_put_aside_with_a_code() -> None:
     assert code(read(record(b"\x00\x00\x00\x03\xe7abc"))) == "unknown-schema"
     assert code(read(a_record(a_sale(partner="a/b")))) == "bad-partner-id"
     assert code(read(a_record(a_sale("")))) == "bad-id"
+
+
+def test_importers_are_told_beforehand_what_would_be_put_aside() -> None:
+    assert unfit(a_sale()) is None
+    for event in (a_sale(partner="a/b"), a_sale("")):
+        found = unfit(event)
+        assert found is not None
+        assert found[0] == code(read(a_record(event)))
 
 
 def test_a_report_may_have_so_many_bytes_and_no_more() -> None:

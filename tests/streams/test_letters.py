@@ -53,7 +53,7 @@ def test_a_larger_one_is_cut_and_says_what_it_was() -> None:
     large = b"v" * ROOM
     key, value, headers = as_letter(record(b"k" * 70_000, large, [("a", b"b")]), LETTER, EXCESS)
     said = dict(headers)
-    assert (key, value) == (b"k" * KEPT_BYTES, b"v" * KEPT_BYTES)
+    assert (key, value) == (b"k" * 65_536, b"v" * 65_536)
     assert (said["dlq.cut"], said["dlq.size"]) == (b"true", str(ROOM).encode())
     assert said["dlq.sha256"] == hashlib.sha256(large).hexdigest().encode()
     assert said["a"] == b"b"
@@ -66,6 +66,12 @@ def test_headers_that_are_too_large_are_left_out_of_what_is_cut(size: int, kept:
     assert ("a" in dict(headers)) is kept
     key, value, headers = as_letter(record(None, None, [("a", b"b" * ROOM)]), LETTER, EXCESS)
     assert (key, value, dict(headers)["dlq.size"]) == (None, None, b"0")
+
+
+def test_a_letter_before_any_of_sales_says_that_there_is_no_excess_yet() -> None:
+    _, _, headers = as_letter(record(b"k", b"v"), LETTER, Excess())
+    assert dict(headers)["dlq.excess"] == b"0.00@-1"
+    assert Excess.of(headers) == Excess()
 
 
 def test_each_letter_adds_one_and_each_record_takes_its_share() -> None:
