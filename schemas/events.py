@@ -299,12 +299,14 @@ class PreferenceSource(StrEnum):
 
 
 class PreferencesChanged(Event, frozen=True, gc=False):
-    """A partner chose which optional mails he wants. What concerns his money is not optional."""
+    """A partner chose which optional mails he wants, and in what language. What concerns his money is not optional."""
 
     partner_id: str
     weekly_mail: bool
     source: PreferenceSource
     occurred_at: datetime
+    chosen_language: str = ""
+    """What he is spoken to in, like ``de``; empty: the language of his registration."""
 
 
 class ClaimDecision(StrEnum):

@@ -82,7 +82,7 @@ PREFERENCES = Topic(
     "partner id",
     (e.PreferencesChanged,),
     "portal",
-    ("notification", "portal"),
+    ("notification", "payout", "portal"),
     _STATE,
 )
 CLAIMS = Topic("claims", "partner id", (e.ClaimDecided,), "portal", ("notification",), _KEEP)

@@ -10,8 +10,6 @@ import re
 import secrets
 from enum import StrEnum
 
-LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt")
-"""What somebody can choose to be spoken to in."""
 CONTACTS_MAX = 20
 """So many may be named by one partner."""
 _ID = re.compile(r"c-[a-z2-7]{13}")

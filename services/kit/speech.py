@@ -23,10 +23,17 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, get_currency_precision
 
 ENGLISH = "en"
+LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt")
+"""What a reader can choose to be spoken to in, everywhere alike."""
 _AT_HOME = {
     ENGLISH: Locale(ENGLISH, "GB"),  # day before month, as everywhere else in the programme's countries
     "pt": Locale("pt", "PT"),  # else Brazil's
 }
+
+
+def known_language(chosen: str) -> str:
+    """A language that a topic names, if it can be chosen; else nothing, as if none had been."""
+    return chosen if chosen in LANGUAGES else ""
 
 
 @dataclass(frozen=True, slots=True)

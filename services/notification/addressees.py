@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Join, Row, and_, case, func, literal, select
 
 from services.kit.contacts import Standing
 from services.notification.calls import Call
 from services.notification.messages import Kind
-from services.notification.tables import contacts, messages, partners
+from services.notification.tables import contacts, messages, partners, preferences
 
 _FOR_ACCOUNTANTS = frozenset(
     {
@@ -52,17 +52,24 @@ def contacts_of(connection: Connection, partner_ids: Collection[str]) -> dict[st
     return found
 
 
-def is_addressee() -> ColumnElement[bool]:
-    """Joins messages to the contacts whom they go to."""
-    return and_(contacts.c.contact_id == messages.c.contact_id, contacts.c.partner_id == messages.c.partner_id)
+def with_addressees(*, registered: bool) -> Join:
+    """Messages beside what these columns are taken from; without ``registered`` those as well of unknown partners."""
+    of_partner = partners.c.partner_id == messages.c.partner_id
+    contact = and_(contacts.c.contact_id == messages.c.contact_id, contacts.c.partner_id == messages.c.partner_id)
+    return (
+        messages.join(partners, of_partner, isouter=not registered)
+        .outerjoin(preferences, preferences.c.partner_id == messages.c.partner_id)
+        .outerjoin(contacts, contact)
+    )
 
 
 def addressee_columns() -> tuple[ColumnElement[Any], ...]:
     """What a mail must know of whom it goes to: name, email, language, country. The email of a removed one is null."""
+    chosen = func.coalesce(func.nullif(preferences.c.language, ""), partners.c.language)
     return (
         _of_either(contacts.c.name, partners.c.name).label("name"),
         _of_either(contacts.c.email, func.coalesce(messages.c.recipient, partners.c.email)).label("email"),
-        _of_either(contacts.c.language, partners.c.language).label("language"),
+        _of_either(contacts.c.language, chosen).label("language"),
         partners.c.country,
     )
 

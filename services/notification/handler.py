@@ -14,6 +14,7 @@ from deploy.runtime.settings import Settings
 from schemas.events import BankDetailsChange, BankDetailsChanged, Event, Partner, PreferencesChanged
 from services.kit.consumer import Batch, Received
 from services.kit.database import upsert
+from services.kit.speech import known_language
 from services.notification import former
 from services.notification.addressees import contacts_of, copy_for, gets
 from services.notification.addresses import Addresses
@@ -66,17 +67,22 @@ class Handler:
             self._release(batch.connection, readdressed)
 
     def preferences(self, batch: Batch) -> None:
-        """Remember who wants the weekly mail; who does not gets none that has not gone out yet."""
+        """Remember each one's language and who wants the weekly mail; who does not gets none that has not gone out."""
         latest = {record.key: record.event for record in batch.received}
         rows = [
-            {"partner_id": key, "weekly_mail": event.weekly_mail, "changed_at": event.occurred_at}
+            {
+                "partner_id": key,
+                "weekly_mail": event.weekly_mail,
+                "language": known_language(event.chosen_language),
+                "changed_at": event.occurred_at,
+            }
             for key, event in latest.items()
             if isinstance(event, PreferencesChanged)
         ]
         if not rows:
             return
         statement = upsert(preferences, self._engine)
-        columns = {name: statement.excluded[name] for name in ("weekly_mail", "changed_at")}
+        columns = {name: statement.excluded[name] for name in ("weekly_mail", "language", "changed_at")}
         batch.connection.execute(statement.on_conflict_do_update(index_elements=["partner_id"], set_=columns), rows)
         batch.connection.execute(
             update(messages)

@@ -21,9 +21,9 @@ from deploy.runtime.clock import Clock, RealClock
 from services.kit.database import reading
 from services.kit.metrics import OUTBOX_OLDEST
 from services.notification import metrics
-from services.notification.addressees import addressee_columns, is_addressee, is_to_himself
+from services.notification.addressees import addressee_columns, is_to_himself, with_addressees
 from services.notification.pace import Allowance, QuietHours
-from services.notification.tables import State, bad_addresses, contacts, messages, partners
+from services.notification.tables import State, bad_addresses, messages, partners
 from streams.rules.terms import Programme
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.notification")
@@ -189,9 +189,7 @@ def _whole(numbers: Sequence[int]) -> Select[Any]:
     """The messages of these numbers with what a mail must know of their partners, in order."""
     return (
         select(messages, *addressee_columns())
-        .select_from(
-            messages.join(partners, partners.c.partner_id == messages.c.partner_id).outerjoin(contacts, is_addressee())
-        )
+        .select_from(with_addressees(registered=True))
         .where(messages.c.number.in_(numbers))
         .order_by(messages.c.number)
     )

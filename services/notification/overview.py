@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Row, Select, case, delete, func, sele
 from deploy.runtime.clock import RealClock
 from deploy.runtime.settings import Settings
 from services.kit.database import open_engine, reading
-from services.notification.addressees import addressee_columns, is_addressee
+from services.notification.addressees import addressee_columns, with_addressees
 from services.notification.addresses import masked
 from services.notification.messages import Kind
 from services.notification.tables import (
@@ -24,7 +24,6 @@ from services.notification.tables import (
     bounces,
     contacts,
     messages,
-    partners,
     preferences,
 )
 
@@ -214,8 +213,5 @@ def _make_due(connection: Connection, row: Row[Any], now: datetime) -> None:
 
 def _with_partner() -> Select[Any]:
     chosen = case((messages.c.contact_id.is_not(None), contacts.c.weekly_mail), else_=preferences.c.weekly_mail)
-    return select(messages, *addressee_columns(), chosen.label("weekly_mail")).select_from(
-        messages.outerjoin(partners, partners.c.partner_id == messages.c.partner_id)
-        .outerjoin(preferences, preferences.c.partner_id == messages.c.partner_id)
-        .outerjoin(contacts, is_addressee())
-    )
+    query = select(messages, *addressee_columns(), chosen.label("weekly_mail"))
+    return query.select_from(with_addressees(registered=False))

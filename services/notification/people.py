@@ -14,8 +14,9 @@ from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, up
 from deploy.runtime.clock import Clock, RealClock
 from deploy.runtime.errors import StaffelError
 from schemas.events import event_id
-from services.kit.contacts import CONTACTS_MAX, LANGUAGES, Standing, is_contact_id
+from services.kit.contacts import CONTACTS_MAX, Standing, is_contact_id
 from services.kit.database import upsert
+from services.kit.speech import LANGUAGES
 from services.notification.addressees import contacts_of, gets
 from services.notification.addresses import masked
 from services.notification.calls import Call

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.database import reading
 from services.kit.process import Process
@@ -83,6 +83,7 @@ class Payout:
         # Lines before closes: of what comes together, what a close was made from is there first.
         subscriptions = [
             Subscription(PARTNERS, partners.project),
+            Subscription(PREFERENCES, partners.choose),
             Subscription(SALE_LINES, lines.project, lines.anew),
             Subscription(QUARTER_CLOSES, obligations.record),
         ]

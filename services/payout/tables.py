@@ -100,6 +100,14 @@ partners = Table(
     Column("left_on", Date),
 )
 
+# The languages that partners chose, as told on a topic; who is not here is written to in that of his registration.
+languages = Table(
+    "languages",
+    metadata,
+    Column("partner_id", String(64), primary_key=True),
+    Column("language", String(8), nullable=False),
+)
+
 bank_details = Table(
     "bank_details",
     metadata,

@@ -50,6 +50,11 @@ def change(
     return True
 
 
+def speak(connection: Connection, partner_id: str, contact_id: str, language: str, at: datetime) -> None:
+    """Speak to somebody in another language, as he chose himself."""
+    _set(connection, partner_id, contact_id, at, language=language)
+
+
 def choose_weekly_mail(connection: Connection, partner_id: str, contact_id: str, on: bool, at: datetime) -> bool:
     """Turn his own weekly mail off or on. Answers whether it was otherwise before."""
     before = find(connection, partner_id, contact_id)

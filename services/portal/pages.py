@@ -19,7 +19,7 @@ from services.portal.live import Fragments
 from services.portal.navigation import home, ways
 from services.portal.programme_view import ProgrammePage
 from services.portal.views import PartnerPage, anchor
-from services.portal.voice import Voice
+from services.portal.voice import Voice, own_name
 
 STATIC = Path(__file__).parent / "static"
 _PARTNER = ("notes", "standing", "chart", "latest", "settlement")
@@ -45,6 +45,7 @@ class Pages:
             "claim_words": words,
             "clock": self._passing,
             "brand": brand,
+            "own_name": own_name,
             "ways": ways,
             "home": home,
         }

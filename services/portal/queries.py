@@ -8,20 +8,34 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, bindparam, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from deploy.runtime.settings import Settings
 from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.database import open_engine, reading
 from services.portal.claims.lists import number_asked
-from services.portal.preferences import wants_weekly_mail
+from services.portal.preferences import chosen
 from services.portal.tables import (
     MIGRATIONS,
     closes,
     open_serials,
     partners,
     payouts,
+    preferences,
     sale_lines,
     tallies,
     tier_changes,
@@ -85,8 +99,14 @@ class PartnerRows:
         self._partner_id = partner_id
 
     def partner(self) -> Row[Any] | None:
-        """His registration, if he is registered."""
-        return self._connection.execute(self._own(partners)).one_or_none()
+        """His registration, if he is registered. ``language`` is the one that he chose, if he chose one."""
+        choice = func.coalesce(func.nullif(preferences.c.language, literal_column("''")), partners.c.language)
+        columns = [column for column in partners.c if column is not partners.c.language]
+        same = preferences.c.partner_id == partners.c.partner_id
+        query = self._own(
+            partners, *columns, choice.label("language"), partners.c.language.label("registered_language")
+        )
+        return self._connection.execute(query.select_from(partners.outerjoin(preferences, same))).one_or_none()
 
     def tally(self, quarter: Quarter) -> Row[Any] | None:
         """His standing in a quarter, if anything was ever said about him in it."""
@@ -203,7 +223,7 @@ class PartnerRows:
 
     def weekly_mail(self) -> bool:
         """Whether he gets the weekly mail."""
-        return wants_weekly_mail(self._connection, self._partner_id)
+        return chosen(self._connection, self._partner_id).weekly_mail
 
     def _listed(self, wanted: SalesFilter) -> Select[Any]:
         query = self._own(sale_lines)

@@ -179,6 +179,7 @@ preferences = Table(
     metadata,
     Column("partner_id", Text, primary_key=True),
     Column("weekly_mail", Boolean, nullable=False),
+    Column("language", String(8), nullable=False),  # empty: that of the registration
     Column("changed_at", Instant, nullable=False),
 )
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from babel import Locale
 from babel.dates import format_date, format_time
 from babel.numbers import format_currency, get_currency_precision
 
@@ -92,6 +93,12 @@ class Voice(Speech):
 def _signed(text: str, number: int) -> str:
     sign = "\N{MINUS SIGN}" if number < 0 else "+" if number else ""
     return sign + text
+
+
+def own_name(language: str) -> str:
+    """What a language is called by those who speak it."""
+    locale = Locale(language)
+    return str(locale.languages.get(language, language)).capitalize()
 
 
 def voice_for(language: str, country: str, zone: ZoneInfo) -> Voice:

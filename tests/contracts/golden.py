@@ -53,7 +53,7 @@ SAMPLES: tuple[e.Event, ...] = (
         *("RUN-2027-02-01", "E2E-1", date(2027, 2, 1), _LATER),
     ),
     e.BankDetailsChanged("P-001", 2, e.BankDetailsChange.CHANGED, date(2027, 2, 4), _LATER),
-    e.PreferencesChanged("P-001", False, e.PreferenceSource.MAIL, _LATER),
+    e.PreferencesChanged("P-001", False, e.PreferenceSource.MAIL, _LATER, "it"),
     e.ClaimDecided(
         *("P-001", "C-7Q2M4KZP", 2, e.ClaimDecision.REFUSED, "proof-unreadable", "S-ä/1", "TS-100", 12),
         *(date(2026, 11, 1), _LATER),

@@ -23,7 +23,7 @@ CLASSES = {
         *("week", "week_units", "week_rebate_minor", "as_of", "from_tier", "to_tier", "rebate_before_minor"),
         *("rebate_after_minor", "next_threshold", "units_missing", "gain_minor", "occurred_at", "units_change"),
         *("rebate_change_minor", "quarter_ends_on", "closed_at", "amount_minor", "run_id", "execution_date"),
-        *("version", "change", "usable_on", "weekly_mail", "decision"),
+        *("version", "change", "usable_on", "weekly_mail", "chosen_language", "decision"),
     },
     "machine": {
         *("content_hash", "source_offset", "tier_sequence", "sequence", "source", "topic_id", "offset"),

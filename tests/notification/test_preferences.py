@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from services.kit.links import Invitation, read_unsubscribe_token
 from services.notification.pace import QuietHours
@@ -98,3 +99,21 @@ def test_the_wave_is_spread_over_the_partners(desk: Desk, minutes: int) -> None:
     assert (min(waits), max(waits)) == (0, 0) if minutes == 0 else (min(waits) < 20 and 100 < max(waits) <= 120)
     assert all(row["next_try_at"] > datetime(2000, 1, 1, tzinfo=UTC) for row in spread.rows())
     spread.close()
+
+
+def test_mails_speak_what_the_partner_chose(desk: Desk, mailbox: Mailbox) -> None:
+    desk.told(partner(language="de"), close())
+    desk.send()
+    desk.told(replace(choice(True), chosen_language="fr"))
+    desk.told(payout())
+    desk.send()
+    desk.told(replace(choice(True), chosen_language=""))
+    desk.told(tier())
+    desk.send()
+    assert [delivery.mail["Content-Language"] for delivery in mailbox.taken] == ["de", "fr", "de"]
+
+
+def test_a_choice_of_language_is_none_about_the_weekly_mail(desk: Desk) -> None:
+    desk.told(partner(), week())
+    desk.told(replace(choice(True), chosen_language="it"))
+    assert desk.states() == ["pending"]

@@ -24,7 +24,7 @@ from schemas.events import (
     SaleLine,
     id_of,
 )
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, QUARTER_CLOSES, SALE_LINES, Topic
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES, Topic
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
 from services.payout import bank_details, files, holds, lines, obligations, partners, recount, release, runs, tables
@@ -44,7 +44,12 @@ FINAL = datetime(2027, 1, 29, 12, tzinfo=UTC)  # a Friday, after the grace perio
 FRIDAY = date(2027, 1, 29)
 
 
-_HANDLERS = {PARTNERS: partners.project, SALE_LINES: lines.project, QUARTER_CLOSES: obligations.record}
+_HANDLERS = {
+    PARTNERS: partners.project,
+    PREFERENCES: partners.choose,
+    SALE_LINES: lines.project,
+    QUARTER_CLOSES: obligations.record,
+}
 
 
 class Office:

@@ -15,8 +15,8 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from deploy.runtime.settings import ROOT
-from schemas.events import PayoutStatus
-from schemas.topics import PARTNERS
+from schemas.events import PayoutStatus, PreferencesChanged, PreferenceSource
+from schemas.topics import PARTNERS, PREFERENCES
 from services.kit.statements import Form
 from services.payout.answers import effects
 from services.payout.bank_days import next_bank_day
@@ -194,6 +194,18 @@ def test_a_partner_who_was_forgotten_still_has_his_statement(office: Office) -> 
     (found,) = issued(office)
     assert (found.facts.partner.name, found.facts.language) == ("P1", "en")
     assert "Rebate statement" in read(found.pdf)
+
+
+@pytest.mark.parametrize(("chosen", "written"), [("de", "de"), ("fr", "en"), ("", "en"), ("xx", "en")])
+def test_a_statement_speaks_the_chosen_language_if_statements_speak_it(
+    office: Office, chosen: str, written: str
+) -> None:
+    registered(office, "P1", language="en", country="IE")
+    choice = PreferencesChanged("P1", True, PreferenceSource.PORTAL, FINAL, chosen)
+    office.deliver(PREFERENCES, [("P1", choice)])
+    paid(office, "P1")
+    (found,) = issued(office)
+    assert found.facts.language == written
 
 
 def test_numbers_begin_again_with_each_year(office: Office) -> None:

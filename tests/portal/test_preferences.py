@@ -17,7 +17,7 @@ from services.kit.consumer import Reader
 from services.kit.links import unsubscribe_link
 from services.kit.relay import Relay
 from services.portal import telling
-from services.portal.preferences import choose, wants_weekly_mail
+from services.portal.preferences import choose, chosen
 from services.portal.projector import subscriptions
 from services.portal.tables import audit, metadata, outbox
 from tests.portal.conftest import Site, mark_in
@@ -29,7 +29,7 @@ ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 
 def wants(engine: Engine, partner_id: str = "P1") -> bool:
     with engine.connect() as connection:
-        return wants_weekly_mail(connection, partner_id)
+        return chosen(connection, partner_id).weekly_mail
 
 
 def told(engine: Engine) -> list[str]:
@@ -111,8 +111,8 @@ def test_nobody_chooses_without_a_session_of_his_own(site: Site) -> None:
 
 
 def test_the_later_choice_stands_whatever_comes_back_from_the_topic(engine: Engine) -> None:
-    choose(engine, "P1", False, PreferenceSource.PORTAL, NOON)
-    choose(engine, "P1", True, PreferenceSource.PORTAL, NOON + timedelta(seconds=5))
+    choose(engine, "P1", PreferenceSource.PORTAL, NOON, weekly_mail=False)
+    choose(engine, "P1", PreferenceSource.PORTAL, NOON + timedelta(seconds=5), weekly_mail=True)
     feed(engine, PreferencesChanged("P1", False, PreferenceSource.PORTAL, NOON))
     assert wants(engine)
     feed(engine, PreferencesChanged("P1", False, PreferenceSource.MAIL, NOON + timedelta(seconds=9)))
@@ -129,9 +129,9 @@ def relay(engine: Engine, settings: Settings) -> Relay:
 def test_a_choice_is_told_once_and_known_again_to_a_read_model_made_anew(
     engine: Engine, settings: Settings, relay: Relay
 ) -> None:
-    choose(engine, "P1", False, PreferenceSource.MAIL, NOON)
-    choose(engine, "P2", False, PreferenceSource.MAIL, NOON)
-    choose(engine, "P2", True, PreferenceSource.PORTAL, NOON + timedelta(seconds=1))
+    choose(engine, "P1", PreferenceSource.MAIL, NOON, weekly_mail=False)
+    choose(engine, "P2", PreferenceSource.MAIL, NOON, weekly_mail=False)
+    choose(engine, "P2", PreferenceSource.PORTAL, NOON + timedelta(seconds=1), weekly_mail=True)
     assert relay.step() == 3
     assert relay.step() == 0
     with engine.begin() as connection:
@@ -149,7 +149,7 @@ def test_a_choice_is_told_once_and_known_again_to_a_read_model_made_anew(
 def test_while_kafka_is_away_a_choice_waits_and_is_told_later(
     engine: Engine, settings: Settings, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose(engine, "P1", False, PreferenceSource.MAIL, NOON)
+    choose(engine, "P1", PreferenceSource.MAIL, NOON, weekly_mail=False)
     with monkeypatch.context() as away:
         away.setattr("services.kit.relay._FLUSH_SECONDS", 0.0)
         assert relay.step() == 0

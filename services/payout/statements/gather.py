@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, select
 from deploy.runtime.settings import Settings
 from schemas.events import LineStatus, SaleLine
 from schemas.values import PARTNER_ID, Quarter
+from services.kit.speech import languages
 from services.payout import lines, partners
 from services.payout.statements import vat
 from services.payout.statements.due import Due, carried_on, covered
@@ -27,6 +28,7 @@ from services.payout.statements.facts import (
     Transfer,
     VatPart,
 )
+from services.payout.statements.words import TEXTS
 from services.payout.states import PaymentState
 from services.payout.tables import bank_details, payments, runs, statement_items, statements
 from streams.rules.lines import Reason
@@ -76,7 +78,7 @@ def gather(connection: Connection, around: Issuer, wanted: Due, number: str, on:
         number=number,
         document_id=_document_id(wanted, rows, carried),
         issued_on=on,
-        language=partner.language if partner else _UNKNOWN_LANGUAGE,
+        language=_language(partner) if partner else _UNKNOWN_LANGUAGE,
         currency=rows[0].currency,
         programme_id=around.programme.id,
         programme=around.programme.name,
@@ -92,6 +94,12 @@ def gather(connection: Connection, around: Issuer, wanted: Due, number: str, on:
         vat=_vat(around.programme, wanted, country, rows),
         replaces=_replaced(connection, wanted, [row.id for row in rows]),
     )
+
+
+def _language(partner: Row[Any]) -> str:
+    """The one that the partner chose, if statements speak it; else that of his registration."""
+    chosen = partner.chosen_language or ""
+    return chosen if chosen in languages(TEXTS) else str(partner.language)
 
 
 def _document_id(wanted: Due, rows: Sequence[Row[Any]], carried: dict[str, str]) -> str:

@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from deploy.runtime.errors import StaffelError
-from services.kit.contacts import LANGUAGES, Standing, new_contact_id
+from services.kit.contacts import Standing, new_contact_id
 from services.kit.office.client import Away
 from services.kit.office.client import Refused as NotDone
+from services.kit.speech import LANGUAGES
 from services.portal import contacts
 from services.portal.access import Asked, Needs, Refused, Row
 from services.portal.audit import actor, note

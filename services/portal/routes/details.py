@@ -12,10 +12,15 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from schemas.events import PreferenceSource
 from services.kit.office.client import Away, Refused
+from services.kit.speech import LANGUAGES
+from services.portal import contacts
 from services.portal.access import Asked, Needs, Row
+from services.portal.access import Refused as NotOurs
 from services.portal.offices import Details, Rehearsal, Sum, acting
 from services.portal.own_data import own_data
+from services.portal.preferences import choose, chosen
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.routes.counter import calmly, keep, said
 from services.portal.routes.partner import voice_of
@@ -29,6 +34,7 @@ async def show_details(asked: Asked) -> Response:
 
     def render() -> str:
         partner, voice = _partner(asked)
+        chosen_language = asked.visitor.language or _chosen(asked)
         versions: list[Details] | None = None
         owed: list[Sum] = []
         try:
@@ -36,7 +42,16 @@ async def show_details(asked: Asked) -> Response:
             owed = _ask(asked, "money.of_partner", list[Sum])
         except Away:
             pass  # the page says so
-        return asked.page("office/details.html", voice, partner=partner, versions=versions, owed=owed, done=said(asked))
+        return asked.page(
+            "office/details.html",
+            voice,
+            partner=partner,
+            versions=versions,
+            owed=owed,
+            done=said(asked),
+            chosen=chosen_language,
+            languages=LANGUAGES,
+        )
 
     return HTMLResponse(await run_in_threadpool(render))
 
@@ -66,6 +81,24 @@ async def enter(asked: Asked) -> Response:
         return RedirectResponse("/details?done=bank-details-entered", 303)
 
     return await run_in_threadpool(do)
+
+
+async def choose_language(asked: Asked) -> Response:
+    """Be spoken to in another language from now on; a contact for himself, a partner with all that we write to him."""
+    language, visitor, portal = asked.form.get("language", ""), asked.visitor, asked.portal
+    if language not in LANGUAGES and (language or visitor.person):
+        raise NotOurs
+
+    def do() -> None:
+        if not visitor.person:
+            at = portal.clock.now()
+            choose(portal.engine, visitor.partner_id, PreferenceSource.PORTAL, at, language=language)
+            return
+        with portal.engine.begin() as connection:
+            contacts.speak(connection, visitor.partner_id, visitor.person, language, portal.sessions.now())
+
+    await run_in_threadpool(do)
+    return RedirectResponse("/details?done=language-chosen", 303)
 
 
 async def give_data(asked: Asked) -> Response:
@@ -117,6 +150,11 @@ def _partner(asked: Asked) -> tuple[Any, Voice]:
     return partner, voice_of(asked, partner)
 
 
+def _chosen(asked: Asked) -> str:
+    with snapshot(asked.portal.engine) as connection:
+        return chosen(connection, asked.visitor.partner_id).language
+
+
 def _ask(asked: Asked, operation: str, kind: Any, **arguments: Any) -> Any:
     return asked.portal.offices.payout.ask(acting(asked.visitor), operation, kind, **arguments)
 
@@ -128,6 +166,7 @@ def _ask_mails(asked: Asked, operation: str, kind: Any = dict[str, Any]) -> Any:
 ROWS = calmly(
     (
         Row("/details", show_details, Needs.LINK, "details"),
+        Row("/details/language", choose_language, Needs.LINK, "language", "POST"),
         Row("/details/my-data.json", give_data, Needs.LINK, "my-data"),
         Row("/details/bank", show_form, Needs.CONFIRMED, "bank-details"),
         Row("/details/bank", enter, Needs.CONFIRMED, "bank-details", "POST"),

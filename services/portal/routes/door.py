@@ -116,7 +116,7 @@ async def unsubscribe(asked: Asked) -> Response:
 
     def choose_off() -> None:
         if not who.person:
-            choose(portal.engine, who.partner_id, False, PreferenceSource.MAIL, portal.clock.now())
+            choose(portal.engine, who.partner_id, PreferenceSource.MAIL, portal.clock.now(), weekly_mail=False)
             return
         with portal.engine.begin() as connection:
             contacts.choose_weekly_mail(connection, who.partner_id, who.person, False, portal.sessions.now())

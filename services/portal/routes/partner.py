@@ -150,7 +150,8 @@ async def choose_weekly_mail(asked: Asked) -> Response:
 
     def chosen() -> None:
         if not visitor.person:
-            choose(portal.engine, visitor.partner_id, on, PreferenceSource.PORTAL, portal.clock.now())
+            at = portal.clock.now()
+            choose(portal.engine, visitor.partner_id, PreferenceSource.PORTAL, at, weekly_mail=on)
             return
         with portal.engine.begin() as connection:
             contacts.choose_weekly_mail(connection, visitor.partner_id, visitor.person, on, portal.sessions.now())
