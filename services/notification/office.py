@@ -32,7 +32,8 @@ from services.notification.webhooks.payloads import TYPES
 from services.notification.webhooks.target import Gate
 
 NAME = "notification"
-_LOG_MAX, _MAILS_MAX = 50, 200
+_MAILS_MAX, _FILE_MAX = 200, 20_000
+"""So many mails are shown or sent again at a time; so many rows a list may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ class NewEndpoint(Arguments):
 
 
 class Endpoint(Arguments):
-    """Which endpoint."""
+    """Which endpoint, and of its latest deliveries so many."""
 
     endpoint: str
+    limit: int = 50
 
 
 class Again(Endpoint):
@@ -81,6 +83,7 @@ class Mails(Arguments):
 
     partner_id: str = ""
     states: tuple[State, ...] = ()
+    limit: int = 200
 
 
 class Numbers(Arguments):
@@ -172,12 +175,16 @@ def log(means: Means, actor: Actor, said: Endpoint) -> dict[str, Any]:
     with reading(means.engine).connect() as connection:
         partner_id = _own(connection, actor, said)
         (endpoint,) = [row for row in endpoints.overview(connection, partner_id) if row["id"] == said.endpoint]
-        return {"endpoint": endpoint, "deliveries": deliveries.log(connection, said.endpoint, _LOG_MAX)}
+        return {
+            "endpoint": endpoint,
+            "deliveries": deliveries.log(connection, said.endpoint, _within(said.limit)),
+        }
 
 
 def list_mails(means: Means, actor: Actor, said: Mails) -> dict[str, Any]:
     """Mails, newest first, and how many there are."""
-    wanted = Wanted(states=said.states, partner_id=actor.partner_id or said.partner_id, limit=_MAILS_MAX)
+    whose, limit = actor.partner_id or said.partner_id, _within(said.limit)
+    wanted = Wanted(states=said.states, partner_id=whose, limit=limit)
     found = overview.listed(means.engine, wanted)
     return {"total": found.total, "mails": [overview.as_dict(row) for row in found.rows]}
 
@@ -248,6 +255,10 @@ def _own(connection: Connection, actor: Actor, said: Endpoint) -> str:
     if actor.partner_id and endpoint.partner_id != actor.partner_id:
         raise StaffelError(f"there is no endpoint {said.endpoint!r}", code="unknown-endpoint")
     return str(endpoint.partner_id)
+
+
+def _within(limit: int) -> int:
+    return max(1, min(limit, _FILE_MAX))
 
 
 def _few(numbers: Sequence[int]) -> Sequence[int]:

@@ -6,6 +6,7 @@ from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port
 from services.kit.listening import listening
 from services.kit.process import Process, run
+from services.portal.badges import Badges
 from services.portal.exposure import check_exposure
 from services.portal.feed import Feed
 from services.portal.live import Changes
@@ -27,14 +28,18 @@ def main(process: Process) -> None:
     changes = Changes()
     feed = Feed(process.settings, process.clock, process.codec, engine, changes)
     process.probes.check("feed", feed.health)
-    server = Server(create_web(process.settings, programme, engine, process.clock, changes), changes)
+    offices = open_offices(settings)
+    badges = Badges(engine, offices.payout)
+    server = Server(create_web(settings, programme, engine, process.clock, changes, badges=badges), changes)
     thread = feed.start(on_failure=server.stop)
-    settler = Settler(engine, open_offices(settings).notification)
+    settler = Settler(engine, offices.notification)
+    badges.start()
     try:
         server.serve_on(socket, process.stopping)
     finally:
         feed.stop()
         settler.stop()
+        badges.stop()
         thread.join()
         engine.dispose()
     if feed.failure is not None:

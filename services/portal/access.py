@@ -23,6 +23,7 @@ from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
 from services.kit.statements import Shelf
 from services.portal.auth import PARTNER, STAFF, Cookies, Forms, Role, Sessions, Visitor
+from services.portal.badges import Badges
 from services.portal.breakdown import Breakdowns
 from services.portal.claims.proofs import Proofs
 from services.portal.identity.client import client_address, read_proxies
@@ -89,6 +90,7 @@ class Portal:
     provider: Provider | None
     """Where staff signs in, if not here."""
     breakdowns: Breakdowns
+    badges: Badges
 
     @property
     def proofs(self) -> Proofs:
@@ -135,6 +137,7 @@ class Asked:
             path=self.request.url.path,
             programme=self.portal.programme,
             live=live,
+            waiting=self.portal.badges.of(self.visitor),
             **facts,
         )
 

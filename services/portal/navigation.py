@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from services.portal.auth import STAFF, Visitor
@@ -15,12 +16,14 @@ class Way(NamedTuple):
     name: str
     begins: bool = False
     """Whether something else begins here: staff's pages are grouped by what they are about."""
+    waiting: int = 0
+    """How much there waits for somebody."""
 
 
-def ways(visitor: Visitor, voice: Voice) -> list[Way]:
-    """Where this visitor may go."""
+def ways(visitor: Visitor, voice: Voice, waiting: Mapping[str, int]) -> list[Way]:
+    """Where this visitor may go, and how much waits there."""
     if visitor.audience == STAFF:
-        return _staff(visitor, voice)
+        return [way._replace(waiting=waiting.get(way.path, 0)) for way in _staff(visitor, voice)]
     found = [
         Way("/", voice.say("Standing")),
         Way("/sales", voice.say("Sales")),

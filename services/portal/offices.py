@@ -355,6 +355,8 @@ class Mail(Struct):
     sent_at: datetime | None
     attempts: int
     last_error: str | None
+    contact_id: str | None = None
+    """To which of the partner's contacts; None: to himself."""
 
 
 class Mails(Struct):

@@ -21,6 +21,7 @@ from services.kit.statements import Shelf
 from services.portal.access import Asked, Portal, Refused, Row, routes
 from services.portal.api.app import create_api
 from services.portal.auth import Cookies, Forms, Sessions
+from services.portal.badges import Badges
 from services.portal.brand import read_brand
 from services.portal.breakdown import Breakdowns
 from services.portal.headers import Guarded
@@ -95,9 +96,10 @@ def create_web(
     clock: Clock,
     changes: Changes,
     real: Clock | None = None,
+    badges: Badges | None = None,
 ) -> ASGIApp:
     """The portal as an ASGI application. ``clock`` is the programme's, ``real`` the one that sessions live by."""
-    real = real or RealClock()
+    real, offices = real or RealClock(), open_offices(settings)
     read_proxies(settings.proxies)  # a setting that can't be read is told at the start
     portal = Portal(
         settings=settings,
@@ -113,9 +115,10 @@ def create_web(
         pace=Pace(engine, real, settings),
         codes=Codes(real, settings, terms.name),
         passkeys=Passkeys(real, settings, terms.name),
-        offices=open_offices(settings),
+        offices=offices,
         provider=Provider(settings) if settings.oidc_issuer else None,
         breakdowns=Breakdowns(engine, terms, clock),
+        badges=badges or Badges(engine, offices.payout),
     )
 
     @asynccontextmanager

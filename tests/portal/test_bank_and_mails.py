@@ -89,6 +89,11 @@ def test_mails_that_were_given_up_are_seen_and_sent_again(beside: Town) -> None:
     assert "Send again" not in listed
     assert "P3" in viewer.get("/mails?state=sent").text
     assert all(name in viewer.get("/mails?state=all").text for name in ("P1", "P2", "P3"))
+    listed = viewer.get("/mails/list.csv?state=all").text.splitlines()
+    assert [line.split(";")[1] for line in listed[1:]] == ["P3", "P2", "P1"]
+    assert "P3" not in viewer.get("/mails/list.csv").text, "as the page, those given up"
+    assert viewer.get("/mails/list.xlsx").content.startswith(b"PK")
+    assert viewer.get("/mails/list.pdf").status_code == 404
     number = clerk.get("/mails").text.split('name="number" value="')[1].split('"')[0]
     assert send(clerk, "/mails", "/mails/resend", number=number).headers["location"] == "/mails?done=mails-resent"
     assert send(clerk, "/mails", "/mails/resend").status_code == 303

@@ -196,6 +196,14 @@ def test_an_endpoint_is_its_partners_alone_and_staff_helps_without_the_secret(be
     assert "Send a test message" not in viewer.get(staffs).text
     assert viewer.post(f"{staffs}/ping", data={"mark": beside.site.mark(viewer)}).status_code == 404
     assert "Make a new secret" not in clerk.get(staffs).text
+    assert f"{staffs}/list.csv" not in viewer.get(staffs).text, "nothing was sent yet"
     assert send(clerk, staffs, f"{staffs}/ping").status_code == 303
+    assert f"{staffs}/list.csv" in viewer.get(staffs).text
+    _, sent = viewer.get(f"{staffs}/list.csv").text.splitlines()
+    assert (sent.split(";")[1], sent.split(";")[3]) == ("ping", "pending")
+    assert viewer.get(f"{staffs}/list.xlsx").content.startswith(b"PK")
+    assert viewer.get(f"{staffs}/list.pdf").status_code == 404
+    assert viewer.get("/webhooks/ep_none/list.csv").status_code == 404
+    assert partner.get(f"{staffs}/list.csv").status_code == 404
     assert clerk.post(f"{one}/rotate", data={"mark": beside.site.mark(clerk)}).status_code == 404
     assert [what for what in noted(beside) if what.startswith("webhook")] == ["webhook-added", "webhook-pinged"]

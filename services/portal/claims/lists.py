@@ -43,6 +43,11 @@ def by_status(connection: Connection) -> dict[str, int]:
     return {row.status: row.claims for row in connection.execute(query)}
 
 
+def number_sent(connection: Connection) -> int:
+    """How many wait for the vendor."""
+    return connection.execute(select(func.count()).where(claims.c.status == Status.SENT)).scalar_one()
+
+
 def number_asked(connection: Connection, partner_id: str) -> int:
     """How many wait for the partner."""
     mine = (claims.c.partner_id == partner_id, claims.c.status == Status.ASKED)

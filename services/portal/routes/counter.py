@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +11,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from services.kit.office.client import Away, Refused
 from services.portal.access import Asked, Handler, Row
 from services.portal.audit import actor, note
+from services.portal.exports import Rows, csv_response, xlsx_response
+from services.portal.views import NotHere
 
+FILE_ROWS_MAX = 20_000
+"""So many rows of what notification keeps come into a file."""
 _RETRY_SECONDS = "10"
 Page = Callable[[Asked, Refused | None], str]
 """Renders a page, with what an office has just refused, if it has."""
@@ -48,6 +52,14 @@ async def done(
         return RedirectResponse(f"{back}?done={what}", 303)
 
     return await run_in_threadpool(act)
+
+
+def list_response(asked: Asked, name: str, header: Sequence[str], rows: Rows) -> Response:
+    """A list as a file of the form that its address ends in. Raises NotHere if that is none of ours."""
+    form = asked.request.path_params["form"]
+    if form not in ("csv", "xlsx"):
+        raise NotHere
+    return (csv_response if form == "csv" else xlsx_response)(name, header, rows)
 
 
 def keep(asked: Asked, what: str, about: str, **details: str | int | bool) -> None:

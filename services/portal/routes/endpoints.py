@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,10 @@ from starlette.responses import HTMLResponse, Response
 from services.kit.office.client import Refused
 from services.portal.access import Asked, Handler, Needs, Row
 from services.portal.auth import PARTNER, Role
+from services.portal.exports import Cell
 from services.portal.offices import DeliveryLog, Endpoints, NewEndpoint, acting
 from services.portal.queries import PartnerRows, snapshot
-from services.portal.routes.counter import calmly, done, keep, said, shown
+from services.portal.routes.counter import FILE_ROWS_MAX, calmly, done, keep, list_response, said, shown
 from services.portal.routes.partner import voice_of
 from services.portal.views import NotHere
 from services.portal.voice import Voice
@@ -31,6 +32,26 @@ async def show_endpoints(asked: Asked) -> Response:
 async def show_endpoint(asked: Asked) -> Response:
     """One, with what was sent there and what it answered."""
     return await shown(asked, _one_page)
+
+
+async def export_deliveries(asked: Asked) -> Response:
+    """What was sent to an endpoint as a list, up to the latest twenty thousand, each with its last answer."""
+
+    def make() -> Response:
+        endpoint = asked.request.path_params["endpoint"]
+        try:
+            found = _ask(asked, "webhooks.log", DeliveryLog, endpoint=endpoint, limit=FILE_ROWS_MAX)
+        except Refused:
+            raise NotHere from None
+        header = ("Number", "Type", "Recorded", "State", "Attempts", "Last attempt", "Status", "Answer")
+        rows: list[Sequence[Cell]] = []
+        for sent in found.deliveries:
+            last = sent.attempts[-1] if sent.attempts else None
+            answer = (last.at, last.status, last.said) if last else (None, None, None)
+            rows.append((sent.number, sent.type, sent.recorded_at, sent.state, len(sent.attempts), *answer))
+        return list_response(asked, f"deliveries-{found.endpoint.id}", header, rows)
+
+    return await run_in_threadpool(make)
 
 
 async def add(asked: Asked) -> Response:
@@ -139,6 +160,7 @@ ROWS = calmly(
         *_acts("/endpoints", Needs.CONFIRMED),
         Row("/webhooks", show_endpoints, Needs.VIEWER, "webhooks"),
         Row("/webhooks/{endpoint}", show_endpoint, Needs.VIEWER, "webhook"),
+        Row("/webhooks/{endpoint}/list.{form}", export_deliveries, Needs.VIEWER, "webhook-list"),
         *_acts("/webhooks", Needs.OPERATOR),
     )
 )

@@ -12,9 +12,8 @@ from starlette.responses import Response
 
 from services.kit.office.client import Refused
 from services.portal.access import Asked, Needs, Row
-from services.portal.exports import csv_response, xlsx_response
 from services.portal.offices import Hold, HoldPage, acting
-from services.portal.routes.counter import calmly, done, said, shown
+from services.portal.routes.counter import calmly, done, list_response, said, shown
 from services.portal.views import NotHere
 
 T = TypeVar("T")
@@ -61,10 +60,7 @@ async def export_holds(asked: Asked) -> Response:
             )
             for hold in _ask(asked, "holds.list", list[Hold])
         ]
-        form = asked.request.path_params["form"]
-        if form not in ("csv", "xlsx"):
-            raise NotHere
-        return (csv_response if form == "csv" else xlsx_response)("held-payments", header, rows)
+        return list_response(asked, "held-payments", header, rows)
 
     return await run_in_threadpool(make)
 
