@@ -40,7 +40,12 @@ def actor(visitor: Visitor) -> str:
     link of the vendor has no name."""
     if visitor.audience == STAFF or visitor.viewing:
         return f"staff {visitor.person}" if visitor.person else "staff"
-    return f"partner {visitor.partner_id} {visitor.person}".rstrip()
+    return of_partner(visitor.partner_id, visitor.person)
+
+
+def of_partner(partner_id: str, contact_id: str = "") -> str:
+    """How a partner is called, or one of his contacts."""
+    return f"partner {partner_id} {contact_id}".rstrip()
 
 
 class Wanted(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from services.kit.contacts import Standing
+from services.portal.audit import of_partner
 from services.portal.auth import PARTNER, end_all
 from services.portal.identity.tables import factors, single_codes
 from services.portal.tables import contacts
@@ -97,7 +98,7 @@ def was_told(connection: Connection, row: Row[Any]) -> None:
 
 def owner_of(partner_id: str, contact_id: str) -> str:
     """Whose second factors and acts are those of a contact."""
-    return f"{PARTNER} {partner_id} {contact_id}"
+    return of_partner(partner_id, contact_id)
 
 
 def _one(partner_id: str, contact_id: str) -> Any:

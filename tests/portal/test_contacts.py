@@ -31,6 +31,7 @@ from services.portal.tables import contacts as kept
 from services.portal.tables import metadata
 from streams.rules.terms import Programme
 from tests.portal.beside import Town, send, town
+from tests.portal.claiming import claim, made, pdf
 from tests.portal.conftest import Site, redeem
 from tests.portal.feeding import NOON, a_close, a_line, a_partner, a_payout, a_tally, feed, feed_records
 
@@ -262,6 +263,15 @@ def test_a_contact_who_acts_is_named_in_the_record(beside: Town) -> None:
     assert noted(beside.site)[-1][:2] == (f"partner P1 {contact_id}", "contact-added")
     beside.site.real.pass_by(CONFIRMED_FOR + timedelta(seconds=1))
     assert act(beside, contact_id, "remove", browser).status_code == 404, "the second factor is too long ago"
+
+
+def test_a_contact_who_reports_a_missing_sale_is_named_in_the_record(site: Site) -> None:
+    browser = site.contact("P1", "c-colleagueaaaa", Standing.OWNER)
+    assert claim(browser, ("invoice.pdf", pdf())).status_code == 303
+    (one,) = made(site.engine)
+    assert send(browser, f"/claims/{one.claim_id}", f"/claims/{one.claim_id}/withdraw").status_code == 303
+    who = "partner P1 c-colleagueaaaa"
+    assert [entry[:2] for entry in noted(site)] == [(who, "sales-claimed"), (who, "claim-withdrawn")]
 
 
 def test_each_chooses_his_own_weekly_mail(beside: Town) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.portal.audit import note
+from services.portal.audit import note, of_partner
 from services.portal.claims.known import Known, known_already
 from services.portal.claims.proofs import Proof
 from services.portal.claims.reading import Claimed
@@ -39,15 +39,20 @@ class Made(NamedTuple):
     known: Sequence[Known]
 
 
-def make(engine: Engine, partner_id: str, claimed: Sequence[Claimed], proofs: Sequence[Proof], now: datetime) -> Made:
-    """Claim these sales. If none of them needs a claim, nothing is written. Raises TooMuch."""
+def make(
+    engine: Engine, partner_id: str, claimed: Sequence[Claimed], proofs: Sequence[Proof], now: datetime, by: str = ""
+) -> Made:
+    """Claim these sales. If none of them needs a claim, nothing is written. ``by`` is the contact of the partner who
+    acts, here as below; empty for himself. Raises TooMuch."""
     try:
-        return _make(engine, partner_id, claimed, proofs, now)
+        return _make(engine, partner_id, claimed, proofs, now, by)
     except IntegrityError:  # the same form twice at once: now the other one's claim is known
-        return _make(engine, partner_id, claimed, proofs, now)
+        return _make(engine, partner_id, claimed, proofs, now, by)
 
 
-def _make(engine: Engine, partner_id: str, claimed: Sequence[Claimed], proofs: Sequence[Proof], now: datetime) -> Made:
+def _make(
+    engine: Engine, partner_id: str, claimed: Sequence[Claimed], proofs: Sequence[Proof], now: datetime, by: str
+) -> Made:
     report_id, made, known = f"R-{_letters(secrets.token_bytes(8))}", [], []
     with engine.begin() as connection:
         for one in claimed:
@@ -61,11 +66,14 @@ def _make(engine: Engine, partner_id: str, claimed: Sequence[Claimed], proofs: S
             report = {"report_id": report_id, "partner_id": partner_id, "made_at": now}
             connection.execute(insert(claim_reports).values(**report, made=len(made), known=len(known)))
             attach(connection, partner_id, report_id, proofs, now)
-            note(connection, f"partner {partner_id}", "sales-claimed", report_id, claims=len(made), files=len(proofs))
+            who, numbers = of_partner(partner_id, by), {"claims": len(made), "files": len(proofs)}
+            note(connection, who, "sales-claimed", report_id, **numbers)
     return Made(report_id, made, known)
 
 
-def answer(engine: Engine, partner_id: str, claim_id: str, text: str, proofs: Sequence[Proof], now: datetime) -> bool:
+def answer(
+    engine: Engine, partner_id: str, claim_id: str, text: str, proofs: Sequence[Proof], now: datetime, by: str = ""
+) -> bool:
     """Answer what the vendor asked. False if he did not ask, or decided meanwhile. Raises TooMuch."""
     with engine.begin() as connection:
         claim = own(connection, partner_id, claim_id)
@@ -74,18 +82,18 @@ def answer(engine: Engine, partner_id: str, claim_id: str, text: str, proofs: Se
         step(connection, claim_id, Status.SENT, now, text=text)
         _keep_within(connection, partner_id, proofs, now)
         attach(connection, partner_id, claim_id, proofs, now)
-        note(connection, f"partner {partner_id}", "claim-answered", claim_id, files=len(proofs))
+        note(connection, of_partner(partner_id, by), "claim-answered", claim_id, files=len(proofs))
     return True
 
 
-def withdraw(engine: Engine, partner_id: str, claim_id: str, now: datetime) -> bool:
+def withdraw(engine: Engine, partner_id: str, claim_id: str, now: datetime, by: str = "") -> bool:
     """Take a claim back. False if it was decided meanwhile."""
     with engine.begin() as connection:
         claim = own(connection, partner_id, claim_id)
         if claim is None or not move(connection, claim, OPEN, Status.WITHDRAWN, now):
             return False
         step(connection, claim_id, Status.WITHDRAWN, now)
-        note(connection, f"partner {partner_id}", "claim-withdrawn", claim_id)
+        note(connection, of_partner(partner_id, by), "claim-withdrawn", claim_id)
     return True
 
 

@@ -98,7 +98,8 @@ async def withdraw_claim(asked: Asked) -> Response:
 
     def act() -> None:
         _facts(asked)
-        withdraw(asked.portal.engine, asked.visitor.partner_id, claim_id, asked.portal.clock.now())
+        who, now = asked.visitor, asked.portal.clock.now()
+        withdraw(asked.portal.engine, who.partner_id, claim_id, now, who.person)
 
     await run_in_threadpool(act)
     return RedirectResponse(f"/claims/{claim_id}", 303)
@@ -137,7 +138,7 @@ def _take(asked: Asked, form: Form) -> Response:
         return _again(asked, form, Trouble(file=refused))
     made: Made | None = None
     try:
-        made = make(portal.engine, partner_id, claimed, proofs, portal.clock.now())
+        made = make(portal.engine, partner_id, claimed, proofs, portal.clock.now(), asked.visitor.person)
     except TooMuch:
         return _again(asked, form, Trouble(sheet="too-much"))
     finally:
@@ -159,7 +160,8 @@ def _take_answer(asked: Asked, form: Form) -> Response:
         if not text and not form.sent("proof"):
             return _claim_again(asked, form, Trouble(fields={"text": "missing"}))
         proofs = _proofs(asked, form)
-        done = answer(portal.engine, asked.visitor.partner_id, claim_id, text, proofs, portal.clock.now())
+        who, now = asked.visitor, portal.clock.now()
+        done = answer(portal.engine, who.partner_id, claim_id, text, proofs, now, who.person)
     except Refused as refused:
         return _claim_again(asked, form, Trouble(fields={"text": refused.code}))
     except NoProof as no:
