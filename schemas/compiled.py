@@ -165,6 +165,8 @@ def _written(said: Any, hint: Any, value: str, made: _Made) -> list[str]:
     match said:
         case "string":
             return [f"NUMBER[len(s := {value}.encode())]", "s"]
+        case "bytes":
+            return [f"NUMBER[len({value})]", value]
         case "int" | "long":
             return [f"NUMBER[{value}]"]
         case "boolean":
@@ -222,8 +224,8 @@ def _read(said: Any, hint: Any, name: str | None, made: _Made) -> list[str]:
     """Statements that read a value into a variable, or with no name pass over it, and move ``at`` behind it."""
     into = name or "passed"
     match said:
-        case "string":
-            taken = [f"{name} = data[at:end].decode()"] if name else []
+        case "string" | "bytes":
+            taken = [f"{name} = data[at:end]{'.decode()' if said == 'string' else ''}"] if name else []
             return [*_SIZE, "end = at + size", *taken, "at = end"]
         case "int" | "long" | {"logicalType": "date" | "timestamp-millis"} if name is None:
             return ["while data[at] > 127:", "    at += 1", "at += 1"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas import events as e
+from schemas.settled import SettledSales
 
 _KEEP = {
     "cleanup.policy": "delete",
@@ -25,6 +26,8 @@ _STATE = {
 }
 """Latest state by key, in small segments: a take-over reads the whole topic, so it must stay compacted."""
 SALES_BYTES_MAX = 1_048_576
+MOVED_TO = "staffel-moved-to"
+"""Header of a tombstone: what it takes out of this topic goes on in the one that it names, and is nothing lost."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +71,18 @@ SALE_LINES = Topic(
     # The line of the largest sale, and what came back of it.
     {**_STATE, "max.message.bytes": str(2 * SALES_BYTES_MAX)},
 )
+SETTLED_LINES = Topic(
+    # Lines of sales that nothing changes any more go here when they leave ``sale-lines``: the stream never reads them.
+    "settled-lines",
+    "partner/sale",
+    (e.SaleLine,),
+    "streams",
+    ("portal", "payout"),
+    {**_STATE, "max.message.bytes": str(2 * SALES_BYTES_MAX)},
+)
+SETTLED_SALES = Topic(
+    "settled-sales", "partner/quarter/first of them", (SettledSales,), "streams", ("streams",), _STATE
+)
 POSITIONS = Topic("positions", "source", (e.Position,), "streams", ("streams",), _STATE)
 TIER_CHANGES = Topic("tier-changes", "partner id", (e.TierChanged,), "streams", ("notification", "portal"), _KEEP)
 WEEKLY_SUMMARIES = Topic("weekly-summaries", "partner id", (e.WeeklySummary,), "streams", ("notification",), _KEEP)
@@ -101,6 +116,8 @@ TOPICS = (
     PARTNERS,
     TALLIES,
     SALE_LINES,
+    SETTLED_LINES,
+    SETTLED_SALES,
     POSITIONS,
     TIER_CHANGES,
     WEEKLY_SUMMARIES,

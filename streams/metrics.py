@@ -29,6 +29,7 @@ CALENDAR_AT = Gauge(
     "Instant, on the programme's clock, of the latest calendar moment done",
     ["partition"],
 )
+SETTLED = Counter("rebate_lines_settled_total", "Lines that nothing changes any more and that left the state")
 OWNED = Gauge("rebate_partitions_owned", "Partitions that this worker owns and has restored")
 RESTORE_SECONDS = Histogram(
     "rebate_restore_seconds", "Time to restore a partition", buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

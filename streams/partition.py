@@ -8,17 +8,25 @@ owner.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka import KafkaError, Message
 
 from deploy.runtime.errors import NotReady
 from schemas.codec import header, headers_for
-from schemas.events import Event, Position, QuarterClosed, TierChanged, WeeklySummary
+from schemas.events import (
+    Event,
+    Position,
+    QuarterClosed,
+    SaleReported,
+    SaleReturned,
+    TierChanged,
+    WeeklySummary,
+)
 from schemas.packed import publish
 from schemas.topics import (
     DEAD_LETTERS,
@@ -36,9 +44,11 @@ from schemas.values import line_key, tally_key
 from streams import metrics
 from streams.intake import DeadLetter, Registration, Stray, read_partner, read_sale
 from streams.letters import as_letter
-from streams.restore import CALENDAR, Log, Restored, restore
+from streams.outgoing import Outgoing
+from streams.restore import CALENDAR, SOURCES, Log, Restored, all_applied, published_of, restore
 from streams.rules.calendar import Moment, MomentKind, due
 from streams.rules.fold import Draft
+from streams.settling import Settling, moved
 from streams.surroundings import Surroundings
 from streams.transport import Slice
 
@@ -58,16 +68,6 @@ class Revoked(RuntimeError):
     """The partition was asked to work after it was given up."""
 
 
-class Outgoing(NamedTuple):
-    """A record to be written in a transaction. Without a partition, the key decides."""
-
-    topic: Topic
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, Any]]
-    partition: int | None = None
-
-
 class Partition:
     """A restored partition. Make it with ``take``."""
 
@@ -78,6 +78,9 @@ class Partition:
         self._logs: dict[str, Log] = {}
         self._producer: Any = None
         self._broker_time: tuple[float, float] | None = None
+        self._applied_at: dict[str, datetime] = {}
+        """The broker's time of the latest record applied, by source; of those applied here."""
+        self._settling = Settling(around)
 
     @classmethod
     def take(cls, number: int, around: Surroundings) -> Partition:
@@ -115,22 +118,33 @@ class Partition:
         last = self._recorded_at(records[-1]) if records else self._around.clock.now()
         draft.settle(last)
         self._commit(draft, {source.name: self._position(source.name, position)}, others)
+        if records:
+            self._applied_at[source.name] = last
         metrics.BEHIND.labels(source.name, str(self.number)).set(slices[-1].log_end - position - 1)
         self._measure(source, records, draft, self._around.machine.monotonic() - started)
 
     def apply_calendar(self) -> None:
-        """Apply each moment that has become due, in a transaction each; what is due at the same instant in one."""
+        """Apply each moment that has become due, in a transaction each; what is due at the same instant in one.
+
+        When none is, lines that nothing changes any more leave the state.
+        """
+        if self._apply_due():
+            self._settle()
+
+    def _apply_due(self) -> bool:
+        """Whether all that is due is applied."""
         done = self._restored.positions[CALENDAR].offset
         after = datetime.fromtimestamp(done / 1000, UTC)
         moments = due(self._around.programme, after, self._around.clock.now())
         for at, together in groupby(moments, key=lambda moment: moment.at):
             if not self._clocks_agree():
                 metrics.CALENDAR_HELD.set(1)
-                return
+                return False
             metrics.CALENDAR_HELD.set(0)
             if at > self._around.clock.now():
-                return  # the clock was wrong when it was asked what is due, and is right by now
+                return False  # the clock was wrong when it was asked what is due, and is right by now
             self._apply_moments(at, list(together))
+        return True
 
     def _apply_moments(self, at: datetime, moments: Sequence[Moment]) -> None:
         draft = self._draft()
@@ -142,6 +156,30 @@ class Partition:
             if moment.kind is not MomentKind.WEEK:
                 state = 2 if moment.kind is MomentKind.FINAL else 1
                 metrics.CLOSE_STATE.labels(str(moment.quarter)).set(state)
+
+    def _settle(self) -> None:
+        state = self._restored.state
+        portions = self._settling.next(state, self._applied_until)
+        if not portions:
+            return
+        self._producer.begin_transaction()
+        for record in moved(portions, state, self._around.codec, self.number):
+            self._write(record)
+        self._producer.commit_transaction(_COMMIT_SECONDS)
+        state.settle(portions)
+        metrics.SETTLED.inc(sum(len(portion.sale_ids) for portion in portions))
+
+    def _applied_until(self) -> datetime | None:
+        """An instant by the broker's time before which nothing was recorded that is not applied. None: nobody knows."""
+        if not self._clocks_agree() or self._broker_time is None:
+            return None
+        now = self._around.clock.at(datetime.fromtimestamp(self._broker_time[0], UTC))
+        return min(
+            now
+            if all_applied(self._around, self.number, source, self.next_offset(source))
+            else self._applied_at.get(source.name, _EPOCH)
+            for source in SOURCES
+        )
 
     def close(self) -> None:
         """Let the producer go. The partition can do nothing after that."""
@@ -190,10 +228,11 @@ class Partition:
         others: list[Outgoing] = []
         codec, partitions = self._around.codec, self._around.settings.partitions
         timestamp, recorded_at = -1, _EPOCH
-        for record in records:
+        said = [read_sale(record, codec, self.number, partitions) for record in records]
+        self._bring_back(found.partner_id for found in said if isinstance(found, SaleReported | SaleReturned))
+        for record, found in zip(records, said, strict=True):
             if record.timestamp != timestamp:  # the broker stamps what came in together alike
                 timestamp, recorded_at = record.timestamp, self._recorded_at(record)
-            found = read_sale(record, codec, self.number, partitions)
             if isinstance(found, Event):
                 draft.sale(found, recorded_at, record.offset)
             else:
@@ -214,13 +253,21 @@ class Partition:
 
     def _fold_partners(self, records: Sequence[ConsumerRecord], draft: Draft) -> list[Outgoing]:
         others = []
-        for record in records:
-            match read_partner(record, self._around.codec):
+        said = [read_partner(record, self._around.codec) for record in records]
+        self._bring_back(found.partner_id for found in said if isinstance(found, Registration))
+        for record, found in zip(records, said, strict=True):
+            match found:
                 case Registration(partner_id, partner):
                     draft.partner(partner_id, partner, self._recorded_at(record))
                 case DeadLetter() as letter:
                     others.append(self._dead_letter(record, letter, draft))
         return others
+
+    def _bring_back(self, partner_ids: Iterable[str]) -> None:
+        """Read again what was published of those who were away."""
+        state = self._restored.state
+        if state.away and (back := state.away.intersection(partner_ids)):
+            state.come_back(back, *published_of(self._around, self.number, back))
 
     def _clocks_agree(self) -> bool:
         """Whether this machine and the broker tell the same time: a wrong clock would close quarters and pay.
@@ -243,17 +290,20 @@ class Partition:
 
         A record that can't be delivered fails the commit, so none needs to be asked what became of it.
         """
-        prefix = self._around.settings.topic_prefix
         self._producer.begin_transaction()
         self._write_state(draft)
-        for topic, key, value, headers, partition in [*self._event_records(draft), *others]:
-            where = {} if partition is None else {"partition": partition}
-            self._produce(topic.full_name(prefix), value=value, key=key, headers=headers, **where)
+        for record in [*self._event_records(draft), *others]:
+            self._write(record)
         for position in positions.values():
             self._write_position(position)
         self._producer.commit_transaction(_COMMIT_SECONDS)
         self._restored.state.absorb(draft)
         self._restored.positions.update(positions)
+
+    def _write(self, record: Outgoing) -> None:
+        where = {} if record.partition is None else {"partition": record.partition}
+        name = record.topic.full_name(self._around.settings.topic_prefix)
+        self._produce(name, value=record.value, key=record.key, headers=record.headers, **where)
 
     def _write_position(self, position: Position) -> None:
         self._produce(

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
-from confluent_kafka import IsolationLevel, KafkaError, Message, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
 from schemas.events import Partner, Position, SaleLine, Tally
 from schemas.packed import cut, pack
+from schemas.settled import SettledSales
 from schemas.topics import (
     DEAD_LETTERS,
     PARTNERS,
@@ -25,6 +27,7 @@ from schemas.topics import (
     QUARTER_CLOSES,
     SALE_LINES,
     SALES,
+    SETTLED_SALES,
     TALLIES,
     TIER_CHANGES,
     WEEKLY_SUMMARIES,
@@ -33,14 +36,14 @@ from schemas.topics import (
 from schemas.values import partition_of
 from streams.intake import DeadLetter, Registration, read_partner
 from streams.letters import Excess
-from streams.rules.fold import State
+from streams.rules.state import State
 from streams.rules.terms import Programme
 from streams.surroundings import Surroundings
 
 _log = logging.getLogger("streams.restore")
 _NO_END = sys.maxsize
 _EVENTS = (TIER_CHANGES, WEEKLY_SUMMARIES, QUARTER_CLOSES)
-STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES)
+STATE_TOPICS = (POSITIONS, TALLIES, SALE_LINES, SETTLED_SALES)
 SOURCES = (SALES, PARTNERS)
 CALENDAR = "calendar"
 _AHEAD_KBYTES = 8192
@@ -86,6 +89,7 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
         if not restored.positions:
             _refuse_if_told(reader, admin, around, partition, ends[POSITIONS.name])
         _keep_lines(restored.state, codec, reader.read(SALE_LINES, ends[SALE_LINES.name]))
+        restored.state.settled.keep(_settled_sales(codec, reader.read(SETTLED_SALES, ends[SETTLED_SALES.name])))
         for message in reader.read(TALLIES, ends[TALLIES.name]):
             _keep_tally(restored.state, codec, message)
         known = restored.positions.get(PARTNERS.name)
@@ -99,6 +103,51 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
     _prove(restored, logs, partition)
     _hold_against(around.programme, restored, partition)
     return restored, logs
+
+
+def published_of(
+    around: Surroundings, partition: int, partner_ids: Collection[str], seconds: float = 60
+) -> tuple[list[Tally], list[SettledSales]]:
+    """The standings of partners, and what is left of their settled sales. Raises NotReady as ``restore`` does."""
+    ends = _wait_until_settled(around.clients.admin(), around, partition, seconds)
+    reader, state = _Reader(around, partition), State()
+    try:
+        for message in reader.read(TALLIES, ends[TALLIES.name]):
+            if message.key().decode().split("/", 2)[1] in partner_ids:
+                _keep_tally(state, around.codec, message)
+        settled = _settled_sales(around.codec, reader.read(SETTLED_SALES, ends[SETTLED_SALES.name]))
+        return list(state.tallies()), [sales for sales in settled if sales.partner_id in partner_ids]
+    finally:
+        reader.close()
+
+
+def all_applied(around: Surroundings, partition: int, source: Topic, next_offset: int) -> bool:
+    """Whether everything that is in a source now lies before an offset, and nothing of it is still undecided.
+
+    Not, as long as the broker does not answer.
+    """
+    place = TopicPartition(source.full_name(around.settings.topic_prefix), partition)
+    with suppress(KafkaException, NotReady):
+        return _all_applied(around, source, place, next_offset)
+    return False
+
+
+def _all_applied(around: Surroundings, source: Topic, place: TopicPartition, next_offset: int) -> bool:
+    admin = around.clients.admin()
+    stable = _latest(admin, [place], IsolationLevel.READ_COMMITTED)[place.topic]
+    high = _latest(admin, [place], IsolationLevel.READ_UNCOMMITTED)[place.topic]
+    if stable != high:
+        return False
+    reader = _Reader(around, place.partition)
+    try:
+        return next(reader.read(source, high, next_offset), None) is None
+    finally:
+        reader.close()
+
+
+def _settled_sales(codec: Codec, messages: Iterable[Message]) -> Iterable[SettledSales]:
+    latest: dict[bytes, bytes | None] = {message.key(): message.value() for message in messages}
+    return (cast(SettledSales, codec.decode(SETTLED_SALES, value)) for value in latest.values() if value is not None)
 
 
 def _keep_lines(state: State, codec: Codec, messages: Iterable[Message]) -> None:

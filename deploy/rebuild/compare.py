@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
+from deploy.rebuild.settled import KnownAgain, compare_settled
 from deploy.rebuild.told import History, Key
 from schemas.events import (
     CloseKind,
@@ -28,9 +29,11 @@ from schemas.events import (
     Tally,
     TierChanged,
 )
+from schemas.settled import SettledSales
 from schemas.values import Quarter, line_key, tally_key
 from streams.rules import calendar, lines, tallies
 from streams.rules.lines import Reason
+from streams.rules.settled import key_of
 from streams.rules.terms import Programme
 
 _BY_HIS_REGISTRATION = (Reason.COUNTRY_NOT_IN_PROGRAMME, Reason.PARTNER_LEFT)
@@ -55,6 +58,9 @@ class Corrections:
     """What to write, by the key of the record; None removes the key."""
 
     lines: dict[str, SaleLine | None] = field(default_factory=dict)
+    moved_lines: dict[str, SaleLine | None] = field(default_factory=dict)
+    """Of sales whose lines have left the stream's state."""
+    settled: dict[str, SettledSales | None] = field(default_factory=dict)
     tallies: dict[str, Tally | None] = field(default_factory=dict)
     events: list[TierChanged | QuarterClosed] = field(default_factory=list)
     """What partners were told otherwise: a tier, or a close that must be adjusted."""
@@ -62,12 +68,14 @@ class Corrections:
     differences: list[Difference] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.lines or self.tallies or self.events or self.positions)
+        return bool(self.lines or self.moved_lines or self.settled or self.tallies or self.events or self.positions)
 
     def without(self, partners: Container[str]) -> Corrections:
         """The same without what concerns these partners."""
         return Corrections(
             {key: line for key, line in self.lines.items() if line_owner(key) not in partners},
+            {key: line for key, line in self.moved_lines.items() if line_owner(key) not in partners},
+            {key: sales for key, sales in self.settled.items() if line_owner(key) not in partners},
             {key: tally for key, tally in self.tallies.items() if tally_owner(key) not in partners},
             [event for event in self.events if event.partner_id not in partners],
             self.positions,
@@ -86,7 +94,13 @@ class Live(NamedTuple):
     """The records that stand, by key. None is one that can't be what its key says."""
 
     lines: dict[str, SaleLine | None]
+    moved_lines: dict[str, SaleLine | None]
+    settled: dict[str, SettledSales | None]
     tallies: dict[str, Tally | None]
+
+    def line(self, key: str) -> SaleLine | None:
+        """What stands of a sale, wherever it stands."""
+        return self.lines.get(key) or self.moved_lines.get(key)
 
 
 class Comparison:
@@ -113,9 +127,21 @@ class Comparison:
         millisecond.
         """
         found = Corrections()
-        judged = {key: self._judged(line, live.lines.get(key)) for key, line in merged.items()}
+        judged = {key: self._judged(line, live.line(key)) for key, line in merged.items()}
+        known = KnownAgain(sales for sales in live.settled.values() if sales is not None)
+        moved = {
+            key: line
+            for key, line in judged.items()
+            if key not in live.lines and (key in live.moved_lines or known.knows(line))
+        }
         for key in sorted(judged.keys() | live.lines.keys()):
-            self._compare_lines(key, live.lines.get(key), judged.get(key), same, found)
+            if key not in moved:
+                self._compare_lines(key, live.lines.get(key), judged.get(key), same, found, found.lines)
+        for key in sorted(moved.keys() | (live.moved_lines.keys() - live.lines.keys())):
+            self._compare_lines(key, live.moved_lines.get(key), moved.get(key), same, found, found.moved_lines)
+        for partner_id, what, records in compare_settled(moved.values(), live.settled):
+            found.settled |= records
+            found.differences.append(Difference(partner_id, what))
         expected = self._tallies(judged.values(), live.tallies)
         for key in sorted(expected.keys() | live.tallies.keys()):
             self._compare_tallies(key, live.tallies.get(key), expected.get(key), same, found)
@@ -163,15 +189,16 @@ class Comparison:
         right: SaleLine | None,
         same: Callable[[Event, Event], bool],
         found: Corrections,
+        put: dict[str, SaleLine | None],
     ) -> None:
         if right is None:
-            found.lines[key] = None
+            put[key] = None
             what = f"sale {key.partition('/')[2]} stands there and was never reported"
             found.differences.append(Difference(line_owner(key), what))
             return
         if live is not None and same(live, right):
             return
-        found.lines[key] = right
+        put[key] = right
         what = f"sale {right.sale_id} is missing: {_verdict(right)}" if live is None else _otherwise(live, right)
         found.differences.append(Difference(right.partner_id, what))
 
@@ -252,12 +279,20 @@ class Comparison:
         return right
 
 
-def live_of(lines_: Iterable[tuple[str, Event | None]], tallies_: Iterable[tuple[str, Event | None]]) -> Live:
-    """What stands, from the records' keys and events; the event of one that can't be decoded is None."""
+Records = Iterable[tuple[str, Event | None]]
+"""Keys and events; the event of one that can't be decoded is None."""
+
+
+def live_of(lines_: Records, moved_lines: Records, settled: Records, tallies_: Records) -> Live:
+    """What stands."""
 
     def line_of(key: str, event: Event | None) -> SaleLine | None:
         fits = isinstance(event, SaleLine) and key == line_key(event.partner_id, event.sale_id)
         return cast(SaleLine, event) if fits else None
+
+    def settled_of(key: str, event: Event | None) -> SettledSales | None:
+        fits = isinstance(event, SettledSales) and key == key_of(event)
+        return cast(SettledSales, event) if fits else None
 
     def tally_of(key: str, event: Event | None) -> Tally | None:
         fits = (
@@ -269,6 +304,8 @@ def live_of(lines_: Iterable[tuple[str, Event | None]], tallies_: Iterable[tuple
 
     return Live(
         {key: line_of(key, event) for key, event in lines_},
+        {key: line_of(key, event) for key, event in moved_lines},
+        {key: settled_of(key, event) for key, event in settled},
         {key: tally_of(key, event) for key, event in tallies_},
     )
 

@@ -20,7 +20,7 @@ from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Settings
 from schemas.codec import Undecodable
 from schemas.events import Event, Position, SaleLine
-from schemas.topics import PARTNERS, SALE_LINES, TALLIES, Topic
+from schemas.topics import PARTNERS, SALE_LINES, SETTLED_LINES, SETTLED_SALES, TALLIES, Topic
 from streams.restore import CALENDAR
 from streams.rules.terms import parse
 
@@ -74,7 +74,7 @@ class Rebuild:
         reading = Reading(self._settings, self._codec, partition)
         state, logs = published(reading, self._programme), sources(self._settings, partition)
         prove(state, logs, partition, self._settings.partitions)
-        if not (state.after or state.lines or state.tallies or state.told.histories):
+        if not (state.after or state.lines or state.settled or state.tallies or state.told.histories):
             return Found(partition), Corrections()  # no worker has begun here yet
         counted = recounted(
             reading, state, self._programme, self._clock, lambda records: self._report(partition, records)
@@ -90,14 +90,19 @@ class Rebuild:
             _instant(calendar) if calendar else self._clock.now(),
             self._clock.now(),
         )
-        live = live_of(self._decoded(SALE_LINES, state.lines), self._decoded(TALLIES, state.tallies))
-        moving = counted.moving | _just_closed(state, counted)
+        live = live_of(
+            self._decoded(SALE_LINES, state.lines),
+            self._decoded(SETTLED_LINES, state.moved_lines),
+            self._decoded(SETTLED_SALES, state.settled),
+            self._decoded(TALLIES, state.tallies),
+        )
+        moving = counted.moving | state.settling | _just_closed(state, counted)
         corrections = comparison.compare(live, counted.lines, self._same).without(moving)
         corrections.positions += positions
         corrections.differences += [
             Difference("", f"partition {partition}: no position in {p.source}") for p in positions
         ]
-        compared = len(counted.lines.keys() | state.lines.keys()) + len(state.tallies)
+        compared = len(counted.lines.keys() | state.lines.keys() | state.moved_lines.keys()) + len(state.tallies)
         return Found(partition, counted.records, compared, len(moving), tuple(corrections.differences)), corrections
 
     def _lost_positions(self, state: Published, counted: Recounted, logs: Mapping[str, Source]) -> list[Position]:

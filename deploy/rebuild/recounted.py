@@ -126,7 +126,7 @@ def _read_sales(
 def _limits(published: Published, source: str) -> tuple[int, int]:
     """Up to which offset the state says to hold the source, and up to which it may have come while it was read."""
     before, after = published.before.get(source), published.after.get(source)
-    if after is None and (not published.after or (source == SALES.name and published.lines)):
+    if after is None and (not published.after or (source == SALES.name and (published.lines or published.settled))):
         return _TO_THE_END, _TO_THE_END  # it was lost, for something had been applied
     return before.offset if before else -1, after.offset if after else -1
 

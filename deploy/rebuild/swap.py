@@ -17,8 +17,18 @@ from deploy.runtime.clock import Clock
 from deploy.runtime.errors import NotReady, StaffelError
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, headers_for
-from schemas.events import QuarterClosed, TierChanged
-from schemas.topics import POSITIONS, QUARTER_CLOSES, SALE_LINES, TALLIES, TIER_CHANGES, Topic
+from schemas.events import QuarterClosed, SaleLine, TierChanged
+from schemas.topics import (
+    MOVED_TO,
+    POSITIONS,
+    QUARTER_CLOSES,
+    SALE_LINES,
+    SETTLED_LINES,
+    SETTLED_SALES,
+    TALLIES,
+    TIER_CHANGES,
+    Topic,
+)
 
 _SOURCE = "/staffel/rebuild"
 _COMMIT_SECONDS = 30
@@ -26,7 +36,7 @@ _RECORDS_AT_LEAST = 20_000
 """So many records make a transaction, and more only to complete a partner: a second or so, while readers wait."""
 _GROUP_FORGETS_WITHIN = 15.0
 """A worker that was killed stays a member until its session of ten seconds is over."""
-_STATE = (POSITIONS, TALLIES, SALE_LINES)
+_STATE = (POSITIONS, TALLIES, SALE_LINES, SETTLED_LINES, SETTLED_SALES)
 _SETTLES_WITHIN = 60.0
 
 
@@ -120,6 +130,12 @@ class Owner:
             Record(tally_owner(key), TALLIES, key, None if tally is None else encode(TALLIES, tally))
             for key, tally in corrections.tallies.items()
         ]
+        records += [
+            Record(line_owner(key), SETTLED_SALES, key, None if sales is None else encode(SETTLED_SALES, sales))
+            for key, sales in corrections.settled.items()
+        ]
+        for key, line in corrections.moved_lines.items():
+            records += self._moved(key, line)
         for event in corrections.events:
             topic = {TierChanged: TIER_CHANGES, QuarterClosed: QUARTER_CLOSES}[type(event)]
             headers = headers_for(event, source=_SOURCE, time=self._clock.now(), subject=event.partner_id)
@@ -127,6 +143,15 @@ class Owner:
         yield from sorted(records, key=lambda record: record.partner_id)
         for position in corrections.positions:
             yield Record("", POSITIONS, position.source, encode(POSITIONS, position))
+
+    def _moved(self, key: str, line: SaleLine | None) -> Iterator[Record]:
+        """A line that is not in the state any more. It passes through it, for those who know the sale from there."""
+        who, encode = line_owner(key), self._codec.encode
+        yield Record(who, SETTLED_LINES, key, None if line is None else encode(SETTLED_LINES, line))
+        if line is not None:
+            yield Record(who, SALE_LINES, key, encode(SALE_LINES, line))
+        moved = [(MOVED_TO, SETTLED_LINES.name.encode())]
+        yield Record(who, SALE_LINES, key, None, None if line is None else moved)
 
     def _commit(self, records: Sequence[Record]) -> int:
         self._producer.begin_transaction()

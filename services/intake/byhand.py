@@ -10,7 +10,7 @@ from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec
 from schemas.events import LineStatus, SaleLine, Tally
-from schemas.topics import SALE_LINES, SALES, TALLIES
+from schemas.topics import SALE_LINES, SALES, SETTLED_LINES, TALLIES
 from schemas.values import line_key, partition_of
 from services.intake.applied import Deadline, wait_for_stream
 from services.intake.rows import Report, report_reader
@@ -39,7 +39,7 @@ def report_from(cells: Mapping[str, str], clock: Clock) -> Report:
 
 def send_and_see(settings: Settings, clock: Clock, report: Report, seconds: float) -> Verdict:
     """Send a report, wait for the stream to apply it, read the verdict. Raises NotReady if that takes longer."""
-    codec = open_codec(settings, [SALES, SALE_LINES, TALLIES])
+    codec = open_codec(settings, [SALES, SALE_LINES, SETTLED_LINES, TALLIES])
     with Sender(settings, codec, clock, SALES) as sender:
         sender.send(report.partner_id, report)
     place = sender.last
@@ -57,14 +57,18 @@ def send_and_see(settings: Settings, clock: Clock, report: Report, seconds: floa
 
 
 def line_of(settings: Settings, partner_id: str, sale_id: str, codec: Codec | None = None) -> SaleLine | None:
-    """What is known of a sale, from the stream's own state."""
-    codec = codec or open_codec(settings, [SALE_LINES])
-    key, found = line_key(partner_id, sale_id).encode(), None
-    for message in records(settings, SALE_LINES, _partition_of(settings, partner_id)):
-        if message.key() == key:
-            found = message.value()
-    line = codec.decode(SALE_LINES, found) if found is not None else None
-    return line if isinstance(line, SaleLine) else None
+    """What is known of a sale, from the stream's own state, or from where lines go that nothing changes any more."""
+    codec = codec or open_codec(settings, [SALE_LINES, SETTLED_LINES])
+    key, place = line_key(partner_id, sale_id).encode(), _partition_of(settings, partner_id)
+    for topic in (SALE_LINES, SETTLED_LINES):
+        found = None
+        for message in records(settings, topic, place):
+            if message.key() == key:
+                found = message.value()
+        if found is not None:
+            line = codec.decode(topic, found)
+            return line if isinstance(line, SaleLine) else None
+    return None
 
 
 def units_left(line: SaleLine) -> int:

@@ -23,7 +23,7 @@ from deploy.runtime.errors import NotReady, StaffelError
 from deploy.runtime.settings import Settings
 from schemas.codec import Codec, Undecodable, header
 from schemas.events import Event
-from schemas.topics import Topic
+from schemas.topics import MOVED_TO, Topic
 from services.kit.database import Instant, upsert
 
 _log = logging.getLogger("staffel.consumer")
@@ -42,6 +42,8 @@ class Received(NamedTuple):
     """Broker time of the record, on the stack's clock."""
     partition: int
     offset: int
+    moved: bool = False
+    """A tombstone that takes away nothing: what stood there goes on in another topic."""
 
 
 class Batch(NamedTuple):
@@ -197,9 +199,8 @@ class Reader:
         except Undecodable as error:
             return error
         stamp = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-        event_id = (
-            header(kafka.headers_of(message), "ce_id") or f"{message.topic()}:{message.partition()}:{message.offset()}"
-        )
+        headers = kafka.headers_of(message)
+        event_id = header(headers, "ce_id") or f"{message.topic()}:{message.partition()}:{message.offset()}"
         return Received(
             topic,
             (key or b"").decode("utf-8", "replace"),
@@ -208,6 +209,7 @@ class Reader:
             self._clock.at(stamp),
             message.partition(),
             message.offset(),
+            value is None and header(headers, MOVED_TO) is not None,
         )
 
     def _unseen(self, connection: Connection, topic: Topic, received: list[Received]) -> list[Received]:

@@ -8,7 +8,7 @@ from deploy.runtime.errors import NotReady
 from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port
 from schemas.codec import RegistryAway
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES, SETTLED_LINES
 from services.kit.process import Process, run
 from services.payout.database import open_database
 from services.payout.office.means import Means
@@ -45,7 +45,7 @@ def body(process: Process) -> None:
 
 def _resolve(process: Process) -> None:
     try:
-        process.codec.resolve([PARTNERS, PREFERENCES, SALE_LINES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS])
+        process.codec.resolve([PARTNERS, PREFERENCES, SALE_LINES, SETTLED_LINES, QUARTER_CLOSES, PAYOUTS, BANK_DETAILS])
     except LookupError:
         raise NotReady("the registry does not know our schemas", "create them: ./staffel topics create") from None
 

@@ -1,5 +1,5 @@
-"""The projection of ``sale-lines``: which sale counts how many units in which quarter, for the recount; and each line
-whole, rejected ones too, for whoever must explain a number."""
+"""The projection of ``sale-lines`` and ``settled-lines``: which sale counts how many units in which quarter, for the
+recount; and each line whole, rejected ones too, for whoever must explain a number."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ _decoder = msgspec.json.Decoder(SaleLine)
 
 
 def project(batch: Batch) -> None:
-    """Handle a batch of ``sale-lines``. Partners with open obligations are to be looked at again."""
+    """Handle a batch of either topic. Partners with open obligations are to be looked at again.
+
+    A line that moves from one to the other stays: what it says is in the new one, too, in the same transaction.
+    """
     latest: dict[tuple[str, str], SaleLine | None] = {}
     for record in batch.received:
+        if record.moved:
+            continue
         partner_id, _, sale_id = record.key.partition("/")
         latest[partner_id, sale_id] = record.event if isinstance(record.event, SaleLine) else None
     rows = [

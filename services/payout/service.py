@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from deploy.runtime.errors import StaffelError, UsageError
 from deploy.runtime.settings import Settings
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES
+from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES, SETTLED_LINES
 from services.kit.consumer import Reader, Subscription, measure_lag
 from services.kit.database import reading
 from services.kit.process import Process
@@ -85,6 +85,7 @@ class Payout:
             Subscription(PARTNERS, partners.project),
             Subscription(PREFERENCES, partners.choose),
             Subscription(SALE_LINES, lines.project, lines.anew),
+            Subscription(SETTLED_LINES, lines.project, lines.anew),
             Subscription(QUARTER_CLOSES, obligations.record),
         ]
         self._reader = Reader(process.settings, process.clock, process.codec, engine, metadata, subscriptions)

@@ -2,6 +2,9 @@
 
 Rows of latest state remember the offset behind them and never go back to an earlier record; events have a natural key
 and are only ever added. So any part may be read again.
+
+A line that leaves the stream's state moves from ``sale-lines`` to ``settled-lines``, and its row stays. Whoever begins
+anew finds it there only; any record of ``sale-lines`` is newer.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from services.kit.database import upsert
 from services.portal import contacts, preferences, tables
 
 Row = dict[str, Any]
+SETTLED = -(1 << 62)
+"""Where the offsets of ``settled-lines`` begin in the table of lines: all lie before those of ``sale-lines``."""
 Touched = Callable[[Iterable[str]], None]
 """Told which partners a batch concerns, before its transaction commits."""
 
@@ -36,9 +41,11 @@ Touched = Callable[[Iterable[str]], None]
 def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
     """What the portal reads. Partners come first: who has a name is greeted by it from the first sale on."""
 
-    def latest(table: Table, row_of: Callable[[Any], Row], key_of: Callable[[str], Row]) -> Callable[[Batch], None]:
+    def latest(
+        table: Table, row_of: Callable[[Any], Row], key_of: Callable[[str], Row], first_offset: int = 0
+    ) -> Callable[[Batch], None]:
         def handle(batch: Batch) -> None:
-            rows, gone = _sorted_out(batch.received, row_of, key_of)
+            rows, gone = _sorted_out(batch.received, row_of, key_of, first_offset)
             _put(batch.connection, table, rows)
             _remove(batch.connection, table, gone)
             if table is tables.partners and gone:
@@ -62,6 +69,7 @@ def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
         Subscription(topics.PARTNERS, latest(tables.partners, partner_row, lambda key: {"partner_id": key})),
         Subscription(topics.TALLIES, latest(tables.tallies, tally_row, _tally_key), _anew(tables.tallies)),
         Subscription(topics.SALE_LINES, latest(tables.sale_lines, line_row, _line_key), _anew(tables.sale_lines)),
+        Subscription(topics.SETTLED_LINES, latest(tables.sale_lines, line_row, _line_key, SETTLED), _settled_anew),
         Subscription(topics.TIER_CHANGES, added(tables.tier_changes, tier_change_row)),
         Subscription(topics.QUARTER_CLOSES, added(tables.closes, close_row)),
         Subscription(topics.PAYOUTS, added(tables.payouts, payout_row)),
@@ -76,6 +84,11 @@ def _anew(table: Table) -> Callable[[Connection], None]:
         connection.execute(update(table).values(source_offset=-1))
 
     return forget_offsets
+
+
+def _settled_anew(connection: Connection) -> None:
+    own = tables.sale_lines.c.source_offset < -1
+    connection.execute(update(tables.sale_lines).where(own).values(source_offset=SETTLED - 1))
 
 
 def partner_row(event: Partner) -> Row:
@@ -141,7 +154,7 @@ def _line_key(key: str) -> Row:
 
 
 def _sorted_out(
-    received: Sequence[Received], row_of: Callable[[Any], Row], key_of: Callable[[str], Row]
+    received: Sequence[Received], row_of: Callable[[Any], Row], key_of: Callable[[str], Row], first_offset: int
 ) -> tuple[list[Row], list[Row]]:
     """The rows to put and those to remove: of each key only the latest, as PostgreSQL changes a row once a statement.
 
@@ -149,8 +162,8 @@ def _sorted_out(
     """
     rows: list[Row] = []
     gone: list[Row] = []
-    for key, record in sorted({record.key: record for record in received}.items()):
-        offset = {"source_offset": record.offset}
+    for key, record in sorted({record.key: record for record in received if not record.moved}.items()):
+        offset = {"source_offset": first_offset + record.offset}
         if record.event is not None:
             rows.append(row_of(record.event) | offset)
         else:

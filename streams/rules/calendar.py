@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum, auto
+from functools import cache
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from schemas.values import Quarter, iso_week
 from streams.rules.terms import Programme
 
 _WEEKLY_AT = time(8)
+_CLOCKS_DIFFER = timedelta(days=1)
 
 
 class MomentKind(IntEnum):
@@ -85,6 +87,18 @@ def phase_at(programme: Programme, quarter: Quarter, instant: datetime) -> Phase
     if instant >= dates.provisional_at:
         return Phase.PROVISIONAL
     return Phase.OPEN
+
+
+def over_by(programme: Programme, at: datetime) -> Callable[[str], bool]:
+    """Whether a quarter was past its horizon, and closed, at an instant; a day before, since brokers' clocks differ."""
+    before = at - _CLOCKS_DIFFER
+
+    @cache
+    def over(quarter: str) -> bool:
+        dates = programme.dates(Quarter.parse(quarter))
+        return before >= max(dates.horizon_at, dates.final_at)
+
+    return over
 
 
 def summarised(tally: Tally, programme: Programme, moment: Moment) -> tuple[Tally, WeeklySummary]:

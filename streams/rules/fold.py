@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -24,142 +23,29 @@ from schemas.events import (
     SaleReturned,
     Tally,
 )
-from schemas.packed import pack, unpack, weigh
+from schemas.packed import pack, unpack
 from schemas.values import Quarter
 from streams.rules import calendar, lines, tallies
 from streams.rules.calendar import Moment, MomentKind
 from streams.rules.lines import Reason
+from streams.rules.settled import Digests, is_among
+from streams.rules.state import State
 from streams.rules.tallies import Running
 from streams.rules.terms import Programme, Terms
-
-
-class Faults(NamedTuple):
-    """What is wrong with a state. Nothing, if it is sound."""
-
-    differences: list[str]
-    """Where a tally is not the sum of its lines."""
-    beyond: int
-    """How many lines come from behind the position."""
-
-
-_NOTHING: Mapping[str, bytes] = {}
-
-
-class State:
-    """The committed state of one partition: partners, and each partner's lines and tallies. Lines are packed."""
-
-    def __init__(self) -> None:
-        self.partners: dict[str, Partner] = {}
-        self._lines: dict[str, dict[str, bytes]] = {}
-        self._tallies: dict[str, dict[str, Tally]] = {}
-
-    def line(self, partner_id: str, sale_id: str) -> SaleLine | None:
-        """What is known of a sale."""
-        found = self._lines.get(partner_id, _NOTHING).get(sale_id)
-        return None if found is None else unpack(partner_id, sale_id, found)
-
-    def packed_lines(self, partner_id: str) -> Mapping[str, bytes]:
-        """A partner's lines by sale id."""
-        return self._lines.get(partner_id, _NOTHING)
-
-    def tally(self, partner_id: str, quarter: str) -> Tally | None:
-        """A partner's standing in a quarter."""
-        return self._tallies.get(partner_id, {}).get(quarter)
-
-    def tallies_of(self, partner_id: str) -> Iterable[Tally]:
-        """A partner's standings."""
-        return self._tallies.get(partner_id, {}).values()
-
-    def with_tally(self, quarter: str) -> set[str]:
-        """The partners who have a standing in a quarter."""
-        return {partner_id for partner_id, own in self._tallies.items() if quarter in own}
-
-    def tallies(self) -> Iterator[Tally]:
-        """All standings."""
-        return (tally for own in self._tallies.values() for tally in own.values())
-
-    def keep_line(self, partner_id: str, sale_id: str, packed: bytes) -> None:
-        """Take in a line that was read back."""
-        self._lines.setdefault(partner_id, {})[sale_id] = packed
-
-    def drop_line(self, partner_id: str, sale_id: str) -> None:
-        """Forget a line."""
-        self._lines.get(partner_id, {}).pop(sale_id, None)
-
-    def drop_tally(self, partner_id: str, quarter: str) -> None:
-        """Forget a tally."""
-        self._tallies.get(partner_id, {}).pop(quarter, None)
-
-    def known(self) -> set[str]:
-        """Everybody of whom there is a line or a standing."""
-        return {*self._lines, *self._tallies}
-
-    def keep_tally(self, tally: Tally) -> None:
-        """Take in a tally that was read back."""
-        self._tallies.setdefault(tally.partner_id, {})[tally.quarter] = tally
-
-    def keep_partner(self, partner_id: str, partner: Partner | None) -> None:
-        """Take in what the registry says of a partner; None if it knows him no more."""
-        if partner is None:
-            self.partners.pop(partner_id, None)
-        else:
-            self.partners[partner_id] = partner
-
-    def absorb(self, draft: Draft) -> None:
-        """Take over what a committed draft changed."""
-        for partner_id, partner in draft.partners.items():
-            self.keep_partner(partner_id, partner)
-        for partner_id, own in draft.lines:
-            self._lines.setdefault(partner_id, {}).update(own)
-        for tally in draft.tallies.values():
-            self.keep_tally(tally)
-
-    def check(self, position: int) -> Faults:
-        """Hold the state against itself, and against the position of the sales that it was made from."""
-        differences, beyond = [], 0
-        for partner_id in self.known():
-            alike: dict[tuple[LineStatus, str, int], int] = {}
-            for packed in self.packed_lines(partner_id).values():
-                status, quarter, units, offset = weigh(packed)
-                kind = status, quarter, units
-                alike[kind] = alike.get(kind, 0) + 1
-                beyond += offset > position
-            own = self._tallies.get(partner_id, {})
-            for quarter, tally in own.items():
-                units, number = 0, Counter[LineStatus]()
-                for (status, lies_in, of_each), lines_alike in alike.items():
-                    if lies_in == quarter:
-                        units += of_each * lines_alike
-                        number[status] += lines_alike
-                said = (tally.units, tally.counted, tally.pending, tally.rejected, tally.returned)
-                found = (units, *(number[status] for status in tallies.COUNTED))
-                if said != found:
-                    differences.append(f"{partner_id} {quarter}: tally says {said}, lines say {found}")
-            with_lines = {quarter for _, quarter, _ in alike if quarter}
-            untold = with_lines - own.keys()
-            differences += [f"{partner_id} {quarter}: lines without a tally" for quarter in sorted(untold)]
-        return Faults(differences, beyond)
-
-    def contradicted_by(self, programme: Programme) -> list[str]:
-        """Quarters whose tallies a programme would compute otherwise: it was edited where it had been in force."""
-        found = set()
-        for tally in self.tallies():
-            terms = programme.terms_for(Quarter.parse(tally.quarter))
-            said = tally.terms_version, tally.currency, tally.rebate_minor
-            if said != (terms.version, terms.currency, terms.rebate_minor(tally.units)):
-                found.add(tally.quarter)
-        return sorted(found)
 
 
 class Account:
     """A partner within a draft: what is committed of him, and what the draft changes."""
 
-    __slots__ = ("_known", "_packed", "_reopened", "partner", "partner_id", "running")
+    __slots__ = ("_known", "_packed", "_reopened", "_settled", "partner", "partner_id", "running")
 
-    def __init__(self, partner_id: str, partner: Partner | None, known: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, partner_id: str, partner: Partner | None, known: Mapping[str, bytes], settled: Digests | None
+    ) -> None:
         self.partner_id = partner_id
         self.partner = partner
         self._known = known
+        self._settled = settled
         self._packed: dict[str, bytes] = {}
         """New lines by sale id."""
         self._reopened: dict[str, SaleLine] = {}
@@ -174,8 +60,12 @@ class Account:
             return None
         return self._reopened.get(sale_id) or unpack(self.partner_id, sale_id, packed)
 
+    def has_settled(self, sale_id: str) -> bool:
+        """Whether it is a sale whose line has left the state."""
+        return self._settled is not None and is_among(self._settled, sale_id)
+
     def lines(self) -> list[SaleLine]:
-        """What is known of all his sales."""
+        """What is known of all his sales whose lines are there."""
         found = [unpack(self.partner_id, *packed) for packed in {**self._known, **self._packed}.items()]
         return [self._reopened.get(line.sale_id, line) for line in found]
 
@@ -228,7 +118,7 @@ class Draft:
         """Apply one record of ``sales``."""
         account = self._accounts.get(event.partner_id) or self._open(event.partner_id)
         before = account.line(event.sale_id)
-        if before is not None and lines.settled(before, self._programme, recorded_at):
+        if self._is_settled(account, before, event.sale_id, recorded_at):
             self.results[LineStatus.REJECTED, Reason.OLDER_THAN_HORIZON] += 1
             return
         if before is None and isinstance(event, SaleReported):
@@ -307,8 +197,13 @@ class Draft:
 
     def _open(self, partner_id: str) -> Account:
         partner = self._state.partners.get(partner_id)
-        account = self._accounts[partner_id] = Account(partner_id, partner, self._state.packed_lines(partner_id))
+        known, settled = self._state.packed_lines(partner_id), self._state.settled.sales_of(partner_id)
+        account = self._accounts[partner_id] = Account(partner_id, partner, known, settled)
         return account
+
+    def _is_settled(self, account: Account, line: SaleLine | None, sale_id: str, at: datetime) -> bool:
+        """Whether it is a sale that nothing changes any more, be its line still there or not."""
+        return account.has_settled(sale_id) if line is None else lines.settled(line, self._programme, at)
 
     def _finish(self) -> None:
         """Make the running tallies results."""

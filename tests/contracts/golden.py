@@ -15,6 +15,7 @@ import msgspec
 
 from schemas import events as e
 from schemas.codec import Codec
+from schemas.settled import SettledSales
 from schemas.topics import Topic
 from tests.contracts.published import TOPICS_WITH_SCHEMA, versions
 from tests.contracts.registry import PublishedSchemas
@@ -36,6 +37,7 @@ SAMPLES: tuple[e.Event, ...] = (
         *(date(2026, 11, 1), ("SN-ä",), _NOON, _LATER, "8899aabbccddeeff", (_RETURN,), ("ffeeddccbbaa9988",), 2**40),
     ),
     e.Position("sales", "lpJ8rVvVQ0u4xQmVZ0mP5w", 2**40, 7, "0123456789abcdef"),
+    SettledSales("P-001", "2026Q4", 49, 7, 1, 2, 3, bytes(range(120, 136))),
     e.TierChanged(
         *("topseller", "P-001", "2026Q4", 3, 50, 25, 49, 1000, 75_000, 49_000, "EUR"),
         *(e.Phase.PROVISIONAL, 50, 1, 26_000, _NOON),

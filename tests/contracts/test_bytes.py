@@ -54,6 +54,8 @@ def _values(hint: Any, said: Any) -> st.SearchStrategy[Any]:
         return instants()
     if said == "string":
         return st.text(max_size=20)
+    if said == "bytes":
+        return st.binary(max_size=20)
     if said == "boolean":
         return st.booleans()
     if said in ("int", "long"):
@@ -81,7 +83,7 @@ def test_what_is_encoded_comes_back_and_the_reference_library_writes_the_same_by
     sample = data.draw(events_of(event, own))
     encoded = CODEC.encode(topic, sample)
     assert CODEC.decode(topic, encoded) == sample
-    fields = _with_lists(msgspec.to_builtins(sample, builtin_types=(date, datetime)))
+    fields = _with_lists(msgspec.to_builtins(sample, builtin_types=(date, datetime, bytes)))
     reference = avro.schema.parse(schema_text(topic))
     out = io.BytesIO()
     DatumWriter(reference).write(fields, BinaryEncoder(out))

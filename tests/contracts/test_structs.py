@@ -24,6 +24,7 @@ PLAIN: dict[Any, list[Any]] = {
     str: ["string"],
     int: ["int", "long"],
     bool: ["boolean"],
+    bytes: ["bytes"],
 }
 each_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)
 

@@ -13,7 +13,8 @@ from deploy.demo.recount import Expected, expected, recount
 from deploy.demo.scenario import Moment, make
 from deploy.runtime.settings import ROOT
 from schemas.events import Partner, SaleReported, SaleReturned
-from streams.rules.fold import Draft, State
+from streams.rules.fold import Draft
+from streams.rules.state import State
 from streams.rules.terms import Programme, parse
 
 NOON = datetime(2026, 10, 20, 12, tzinfo=UTC)

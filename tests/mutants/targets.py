@@ -10,13 +10,14 @@ _COMPILED = tuple(f"tests/contracts/test_{name}.py" for name in ("compiled", "by
 _CORE = (*_PARTITION, "tests/simulation/test_owned.py", _KNOWN_SEEDS, "tests/mutants/seeds.py")
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    **{f"streams/rules/{name}.py": _RULES for name in ("terms", "calendar", "tallies", "lines", "fold")},
+    **{f"streams/rules/{name}.py": _RULES for name in ("terms", "calendar", "tallies", "lines")},
+    **{f"streams/rules/{name}.py": _RULES for name in ("fold", "state", "settled")},
     **{f"streams/rules/{name}.py": (f"tests/rules/test_{name}.py",) for name in ("accrual", "explain")},
     "schemas/values.py": ("tests/contracts/test_keys.py", "tests/contracts/test_values.py", *_INTAKE),
     **dict.fromkeys(("schemas/packed.py", "schemas/compiled.py"), _COMPILED),
     **dict.fromkeys(("schemas/fit.py", "streams/intake.py", "streams/letters.py"), _INTAKE),
     "streams/lenient.py": ("tests/streams/test_lenient.py",),
-    **{f"streams/{name}.py": _CORE for name in ("partition", "held", "owned", "restore")},
+    **{f"streams/{name}.py": _CORE for name in ("partition", "held", "owned", "restore", "settling")},
 }
 CODE_IN_TEXTS = {"schemas/compiled.py"}
 """Modules that write code: their texts with blanks are no sentences."""

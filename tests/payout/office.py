@@ -24,7 +24,16 @@ from schemas.events import (
     SaleLine,
     id_of,
 )
-from schemas.topics import BANK_DETAILS, PARTNERS, PAYOUTS, PREFERENCES, QUARTER_CLOSES, SALE_LINES, Topic
+from schemas.topics import (
+    BANK_DETAILS,
+    PARTNERS,
+    PAYOUTS,
+    PREFERENCES,
+    QUARTER_CLOSES,
+    SALE_LINES,
+    SETTLED_LINES,
+    Topic,
+)
 from schemas.values import Quarter, line_key
 from services.kit.consumer import Batch, Received
 from services.payout import bank_details, files, holds, lines, obligations, partners, recount, release, runs, tables
@@ -48,6 +57,7 @@ _HANDLERS = {
     PARTNERS: partners.project,
     PREFERENCES: partners.choose,
     SALE_LINES: lines.project,
+    SETTLED_LINES: lines.project,
     QUARTER_CLOSES: obligations.record,
 }
 
@@ -89,13 +99,13 @@ class Office:
             else:
                 self.deliver(QUARTER_CLOSES, [(said.partner_id, said)])
 
-    def deliver(self, topic: Topic, events: Sequence[tuple[str, Event | None]]) -> None:
-        """Handle one batch of a topic."""
+    def deliver(self, topic: Topic, events: Sequence[tuple[str, Event | None]], moved: bool = False) -> None:
+        """Handle one batch of a topic. ``moved``: what is taken out of it goes on in another one."""
         received = []
         for key, said in events:
             self._offset += 1
             event_id = id_of(said) if said else str(self._offset)
-            received.append(Received(topic, key, said, event_id, FINAL, 0, self._offset))
+            received.append(Received(topic, key, said, event_id, FINAL, 0, self._offset, moved))
         with self.engine.begin() as connection:
             _HANDLERS[topic](Batch(connection, received))
 

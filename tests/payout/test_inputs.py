@@ -7,7 +7,7 @@ from datetime import date
 import msgspec
 
 from schemas.events import LineStatus, Partner
-from schemas.topics import PARTNERS, SALE_LINES
+from schemas.topics import PARTNERS, SALE_LINES, SETTLED_LINES
 from services.payout import lines, partners
 from tests.payout.office import Office, line
 
@@ -25,6 +25,17 @@ def test_every_line_is_kept_whole_and_only_its_latest_state(office: Office) -> N
         assert list(lines.of_quarter(connection, "2026Q4", "P1")) == [returned, rejected]
         assert list(lines.of_quarter(connection, "2026Q4")) == [returned, rejected, other]
         assert list(lines.of_quarter(connection, "2026Q3")) == []
+
+
+def test_a_line_that_moves_to_the_settled_ones_stays_and_one_that_is_taken_out_goes(office: Office) -> None:
+    counted = line("P1", 5, sale_id="a")
+    office.deliver(SALE_LINES, [("P1/a", counted), ("P1/b", line("P1", 2, sale_id="b"))])
+    office.deliver(SALE_LINES, [("P1/a", None)], moved=True)
+    office.deliver(SALE_LINES, [("P1/b", None)])
+    office.deliver(SETTLED_LINES, [("P1/a", counted), ("P1/c", line("P1", 3, sale_id="c"))])
+    with office.engine.connect() as connection:
+        assert [said.sale_id for said in lines.of_quarter(connection, "2026Q4")] == ["a", "c"]
+        assert lines.units(connection, ["P1"]) == {("P1", "2026Q4"): 8}
 
 
 def test_a_partner_is_known_as_last_told_and_forgotten_when_told_so(office: Office) -> None:

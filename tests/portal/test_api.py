@@ -16,11 +16,12 @@ from sqlalchemy import Engine, select
 
 from deploy.runtime.settings import load
 from schemas.events import PayoutStatus
+from schemas.topics import SETTLED_LINES
 from services.portal import tokens
 from services.portal.api.pace import Pace
 from services.portal.tokens import TOKENS_MAX, Scope, TooMany, api_tokens
 from tests.portal.conftest import Site, mark_in
-from tests.portal.feeding import NOON, a_line, a_payout, feed
+from tests.portal.feeding import NOON, a_line, a_payout, feed, feed_lines
 
 EVERYTHING = set(Scope)
 ADDRESSES = ("/quarters", "/standing", "/sales", "/sale?sale_id=S-1", "/payouts")
@@ -59,6 +60,16 @@ def test_sales_are_read_on_from_the_cursor_and_no_change_is_missed(site: Site) -
     assert [(sale["sale_id"], sale["units"]) for sale in changed["sales"]] == [("S-1", 39)]
     again = ask(site, f"/sales?after={changed['cursor']}", token).json()
     assert again == {"sales": [], "cursor": changed["cursor"], "more": False}
+
+
+def test_sales_that_settled_long_ago_come_first_and_none_twice(site: Site) -> None:
+    token = token_of(site)
+    nothing = ask(site, "/sales?after=9999999", token).json()
+    assert nothing == {"sales": [], "cursor": "9999999", "more": False}
+    feed_lines(site.engine, SETTLED_LINES, *((a_line("P1", f"O-{n}", 1), False) for n in range(2)), first_offset=0)
+    first = ask(site, "/sales?limit=1", token).json()
+    rest = ask(site, f"/sales?after={first['cursor']}&limit=2", token).json()
+    assert [sale["sale_id"] for sale in first["sales"] + rest["sales"]] == ["O-0", "O-1", "S-1"]
 
 
 def test_one_sale_and_the_payouts_are_told(site: Site) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, select
 
 from schemas.events import CloseKind, LineStatus, PayoutStatus
+from schemas.topics import SALE_LINES, SETTLED_LINES
+from services.portal.projector import SETTLED
 from services.portal.tables import closes, metadata, open_serials, partners, payouts, sale_lines, tallies
 from streams.rules.terms import Programme
 from tests.portal.feeding import (
@@ -20,6 +23,7 @@ from tests.portal.feeding import (
     a_return,
     a_tally,
     feed,
+    feed_lines,
     feed_records,
 )
 
@@ -59,6 +63,22 @@ def test_a_tombstone_removes_the_row(engine: Engine) -> None:
     feed(engine, a_partner("P1"), a_partner("P2"))
     assert feed_records(engine, [("P1", None)]) == {"P1"}
     assert [row["partner_id"] for row in rows(engine, partners)] == ["P2"]
+
+
+@pytest.mark.parametrize("known_before", [True, False])
+def test_a_line_that_moves_to_the_settled_ones_keeps_its_row(engine: Engine, known_before: bool) -> None:
+    line, later = a_line("P1", "S-1", 5), a_line("P1", "S-1", 4)
+    if known_before:
+        feed_lines(engine, SALE_LINES, (line, False), (line, True), first_offset=7)
+    feed_lines(engine, SETTLED_LINES, (line, False), first_offset=3)
+    (row,) = rows(engine, sale_lines)
+    assert (row["units"], row["source_offset"]) == (5, 7 if known_before else SETTLED + 3)
+    # It is corrected: it passes through ``sale-lines``, for those who know it from there.
+    feed_lines(engine, SETTLED_LINES, (later, False), first_offset=4)
+    assert rows(engine, sale_lines)[0]["units"] == (5 if known_before else 4)
+    feed_lines(engine, SALE_LINES, (later, False), (later, True), first_offset=9)
+    feed_lines(engine, SETTLED_LINES, (line, False), first_offset=3)
+    assert [row["units"] for row in rows(engine, sale_lines)] == [4]
 
 
 def test_events_are_added_once(engine: Engine, programme: Programme) -> None:

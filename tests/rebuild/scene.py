@@ -138,15 +138,7 @@ class Scene:
 
     def lose(self, *lost: Topic) -> None:
         """Delete topics and create them anew."""
-        admin = AdminClient({"bootstrap.servers": self.settings.kafka})
-        names = [topic.full_name(self.settings.topic_prefix) for topic in lost]
-        for outcome in admin.delete_topics(names).values():
-            outcome.result()
-        until(lambda: not set(names) & set(admin.list_topics(timeout=5).topics), what="the topics' end")
-        until(lambda: set(names) <= set(topics.create(self.settings)) or self._exist(names), what="new topics")
-
-    def _exist(self, names: list[str]) -> bool:
-        return set(names) <= set(AdminClient({"bootstrap.servers": self.settings.kafka}).list_topics(timeout=5).topics)
+        lose(self.settings, *lost)
 
     def payable(self) -> dict[str, int]:
         """What all closes made payable, by partner."""
@@ -155,6 +147,20 @@ class Scene:
             assert isinstance(record.event, QuarterClosed)
             sums[record.event.partner_id] = sums.get(record.event.partner_id, 0) + record.event.payable_minor
         return sums
+
+
+def lose(settings: Settings, *lost: Topic) -> None:
+    """Delete topics and create them anew."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    names = {topic.full_name(settings.topic_prefix) for topic in lost}
+    for outcome in admin.delete_topics(sorted(names)).values():
+        outcome.result()
+    until(lambda: not names & set(admin.list_topics(timeout=5).topics), what="the topics' end")
+    until(lambda: names <= {*topics.create(settings), *_existing(settings)}, what="new topics")
+
+
+def _existing(settings: Settings) -> set[str]:
+    return set(AdminClient({"bootstrap.servers": settings.kafka}).list_topics(timeout=5).topics)
 
 
 def said(found: Iterable[Found]) -> list[str]:

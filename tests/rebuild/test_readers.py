@@ -11,7 +11,7 @@ from sqlalchemy import Engine, MetaData, Table, select
 from deploy.rebuild.reading import open_codec
 from deploy.runtime.clock import open_clock
 from deploy.runtime.settings import Settings
-from schemas.topics import POSITIONS, SALE_LINES, TALLIES
+from schemas.topics import POSITIONS, SALE_LINES, SETTLED_LINES, TALLIES
 from services.kit.consumer import Reader, Subscription
 from services.kit.database import open_engine
 from services.payout import lines as payout_lines
@@ -31,17 +31,18 @@ class Readers:
     def __init__(self, settings: Settings, folder: Path) -> None:
         folder.mkdir()
         self._settings = settings
-        self._portal = open_engine(f"sqlite:///{folder / 'portal.db'}", portal.MIGRATIONS)
+        self.portal = open_engine(f"sqlite:///{folder / 'portal.db'}", portal.MIGRATIONS)
         self._payout = open_database(dataclasses.replace(settings, payout_db_url=f"sqlite:///{folder / 'payout.db'}"))
 
     def read(self) -> dict[str, list[dict[str, Any]]]:
         """Start, read to the end, stop; returns the rows, leaving out where they came from."""
-        own = [Subscription(SALE_LINES, payout_lines.project, payout_lines.anew)]
-        _read(self._settings, self._portal, portal.metadata, subscriptions(lambda _: None))
+        topics = (SALE_LINES, SETTLED_LINES)
+        own = [Subscription(topic, payout_lines.project, payout_lines.anew) for topic in topics]
+        _read(self._settings, self.portal, portal.metadata, subscriptions(lambda _: None))
         _read(self._settings, self._payout, payout.metadata, own)
         return {
             f"{service} {table.name}": _rows(engine, table)
-            for service, engine, tables in (("portal", self._portal, PORTAL), ("payout", self._payout, PAYOUT))
+            for service, engine, tables in (("portal", self.portal, PORTAL), ("payout", self._payout, PAYOUT))
             for table in tables
         }
 

@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from schemas.events import Event, Partner, SaleReported, SaleReturned
-from streams.rules.fold import Draft, State
+from streams.rules.fold import Draft
+from streams.rules.state import State
 from streams.rules.terms import Programme, parse
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,6 +17,7 @@ from schemas.events import (
     Partner,
     Position,
     QuarterClosed,
+    SaleLine,
     Tally,
     TierChanged,
     WeeklySummary,
@@ -29,6 +30,7 @@ from schemas.topics import (
     QUARTER_CLOSES,
     SALE_LINES,
     SALES,
+    SETTLED_LINES,
     TALLIES,
     TIER_CHANGES,
     WEEKLY_SUMMARIES,
@@ -36,7 +38,8 @@ from schemas.topics import (
 )
 from schemas.values import partition_of
 from tests.simulation.broker import Entry
-from tests.simulation.world import World, programme_text
+from tests.simulation.given import programme_text
+from tests.simulation.world import World
 
 BERLIN = ZoneInfo("Europe/Berlin")
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -56,6 +59,7 @@ class Published:
         self._events: dict[Topic, list[tuple[int, Entry, Any]]] = {}
         self.prefix, self.grace_days = world.prefix, world.grace_days
         self.partitions = world.partitions
+        self.registrations = world.traffic.registrations
         self.now = datetime.fromtimestamp(world.now(), UTC)
 
     def records(self, topic: Topic) -> Iterator[tuple[int, Entry]]:
@@ -69,6 +73,18 @@ class Published:
             found = ((number, entry, self._decoded(topic, entry)) for number, entry in self.records(topic))
             self._events[topic] = [each for each in found if each[2] is not None]
         return self._events[topic]
+
+    def lines(self) -> dict[tuple[str, str], SaleLine]:
+        """What is said of each sale, wherever its line is by now."""
+        found: dict[tuple[str, str], SaleLine] = {}
+        for topic in (SETTLED_LINES, SALE_LINES):
+            found |= {(line.partner_id, line.sale_id): line for line in self.latest(topic).values()}
+        return found
+
+    def live_lines(self) -> dict[tuple[int, bytes | None], SaleLine]:
+        """Those of the stream's state, by partition and key."""
+        values = {(number, entry.key): entry.value for number, entry in self.records(SALE_LINES)}
+        return {place: line for place, line in self.latest(SALE_LINES).items() if values[place] is not None}
 
     def latest(self, topic: Topic) -> dict[tuple[int, bytes | None], Any]:
         """By partition and key."""
@@ -99,6 +115,7 @@ def check(world: World) -> None:
     weeks_are_told_once(published, world.calm_since)
     closes_make_payable_what_is_due(published, tallies)
     positions_are_at_the_ends(published, world)
+    lines_leave_when_nothing_changes_them(published)
     memory_is_what_was_published(published, world)
 
 
@@ -110,7 +127,7 @@ def check_standings(world: World) -> None:
 
 
 def each_in_its_place(published: Published) -> None:
-    for topic in (TALLIES, SALE_LINES, *EVENTS):
+    for topic in (TALLIES, SALE_LINES, SETTLED_LINES, *EVENTS):
         for number, entry, event in published.events(topic):
             if published.home(event.partner_id) != number:
                 raise Wrong(f"{topic.name} of {event.partner_id} in partition {number}")
@@ -127,7 +144,7 @@ def every_record_is_accounted_for(published: Published) -> None:
         if header(e.headers, "dlq.topic") == sales
     )
     rerouted = Counter(origin for _, e in published.records(SALES) if (origin := header(e.headers, REROUTED)))
-    lines = {(line.partner_id, line.sale_id) for line in published.latest(SALE_LINES).values()}
+    lines = published.lines()
     events = {(number, entry.offset): event for number, entry, event in published.events(SALES)}
     for number, entry in published.records(SALES):
         event = events.get((number, entry.offset))
@@ -155,12 +172,18 @@ def partners_of(published: Published) -> dict[str, tuple[Partner, Entry]]:
     return found
 
 
+def forgotten_in(published: Published) -> set[str]:
+    """Whom the registry has forgotten in the end."""
+    last = {entry.key: entry.value for _, entry in published.records(PARTNERS)}
+    return {key.decode() for key, value in last.items() if key is not None and value is None}
+
+
 def standings_are_the_recount(published: Published, tallies: dict[tuple[str, str], Tally]) -> None:
     auditor = Recount(programme_text(published.grace_days))
     for number, entry, event in published.events(SALES):
         if published.home(event.partner_id) == number:
             auditor.add(event, datetime.fromtimestamp(entry.timestamp / 1000, UTC))
-    partners = {partner_id: partner for partner_id, (partner, _) in partners_of(published).items()}
+    partners = {partner.partner_id: partner for partner, _ in published.registrations}
     expected = {key: standing for key, standing in auditor.standings(partners).items() if any(standing)}
     found = {key: Standing(*(getattr(t, name) for name in Standing._fields)) for key, t in tallies.items()}
     found = {key: standing for key, standing in found.items() if any(standing)}
@@ -176,16 +199,13 @@ def _registered_late(published: Published, auditor: Recount, keys: set[tuple[str
 
     It changes no sale that the worker knew by then. But one that was away applies reports of before in any order.
     """
-    said = [
-        (partner.partner_id, datetime.fromtimestamp(entry.timestamp / 1000, UTC))
-        for _, entry, partner in published.events(PARTNERS)
-    ]
+    said = [(partner.partner_id, at) for partner, at in published.registrations]
     return {key for key in keys for who, at in said if who == key[0] and auditor.settled(key[1], at)}
 
 
 def _possible(published: Published, auditor: Recount, key: tuple[str, str]) -> list[Standing]:
     """A standing by each thing that the registry ever said of the partner, and as if it had said nothing."""
-    said = [{key[0]: partner} for _, _, partner in published.events(PARTNERS) if partner.partner_id == key[0]]
+    said = [{key[0]: partner} for partner, _ in published.registrations if partner.partner_id == key[0]]
     return [auditor.standings(partners)[key] for partners in ({}, *said)]
 
 
@@ -235,6 +255,8 @@ def weeks_are_told_once(published: Published, calm_since: float) -> None:
         monday -= timedelta(days=7)
     at = datetime(monday.year, monday.month, monday.day, 8, tzinfo=BERLIN).timestamp()
     for partner_id, (partner, entry) in partners_of(published).items():
+        if partner_id in forgotten_in(published):
+            continue
         member = partner.registered_on <= monday and (partner.left_on is None or partner.left_on > monday)
         if member and at > calm_since + 3600 and entry.timestamp / 1000 < at:
             year, week, _ = monday.isocalendar()
@@ -245,6 +267,7 @@ def weeks_are_told_once(published: Published, calm_since: float) -> None:
 
 def closes_make_payable_what_is_due(published: Published, tallies: dict[tuple[str, str], Tally]) -> None:
     told: defaultdict[tuple[str, str], list[QuarterClosed]] = defaultdict(list)
+    forgotten = forgotten_in(published)
     for _, entry, close in published.events(QUARTER_CLOSES):
         told[close.partner_id, close.quarter].append(close)
         _not_before_its_time(entry, close.closed_at, f"close {close.revision} of {close.partner_id} {close.quarter}")
@@ -265,6 +288,8 @@ def closes_make_payable_what_is_due(published: Published, tallies: dict[tuple[st
             ):
                 raise Wrong(f"a close that does not add up: {close}")
         final = published.now >= _final_at(key[1], published.grace_days)
+        if key[0] in forgotten and total == 0:
+            continue  # forgotten before it was final: paid if he comes back
         if total != (tally.rebate_minor if final else 0):
             raise Wrong(f"{key}: payable {total}, rebate {tally.rebate_minor}")
     if told:
@@ -298,12 +323,26 @@ def positions_are_at_the_ends(published: Published, world: World) -> None:
                 raise Wrong(f"another log: {position}")
 
 
+def lines_leave_when_nothing_changes_them(published: Published) -> None:
+    """What left was past its horizon; its line is kept elsewhere, as it stood, and nowhere twice."""
+    auditor = Recount(programme_text(published.grace_days))
+    moved = published.latest(SETTLED_LINES)
+    for (number, key), line in moved.items():
+        entry = next(e for n, e in published.records(SETTLED_LINES) if (n, e.key) == (number, key))
+        if not auditor.settled(line.quarter, datetime.fromtimestamp(entry.timestamp / 1000, UTC)):
+            raise Wrong(f"left too early: {line}")
+    if both := moved.keys() & published.live_lines().keys():
+        raise Wrong(f"left and still there: {sorted(both)}")
+    if lost := published.latest(SALE_LINES).keys() - moved.keys() - published.live_lines().keys():
+        raise Wrong(f"left for nowhere: {sorted(lost)}")
+
+
 def memory_is_what_was_published(published: Published, world: World) -> None:
     """What the owners have in memory is what the next owners will read."""
     for worker in world.workers:
         for held in worker.owned.all():
             state = held._partition._restored.state
-            lines = [line for (number, _), line in published.latest(SALE_LINES).items() if number == held.number]
+            lines = [line for (number, _), line in published.live_lines().items() if number == held.number]
             tallies = [tally for (number, _), tally in published.latest(TALLIES).items() if number == held.number]
             of = held.number
             for line in lines:
@@ -312,10 +351,10 @@ def memory_is_what_was_published(published: Published, world: World) -> None:
                     raise Wrong(f"in memory of {of} {known}, published {line}")
             for tally in tallies:
                 sum_ = state.tally(tally.partner_id, tally.quarter)
-                if sum_ != tally:
+                if sum_ != tally and tally.partner_id not in state.away:
                     raise Wrong(f"in memory of {of} {sum_}, published {tally}")
             kept = sum(len(state.packed_lines(p)) for p in {line.partner_id for line in lines})
             if kept != len(lines):
                 raise Wrong(f"{kept} lines in memory of {of}, {len(lines)} published")
-            if len(list(state.tallies())) != len(tallies):
+            if len(list(state.tallies())) != sum(tally.partner_id not in state.away for tally in tallies):
                 raise Wrong(f"other tallies in memory of {of}")

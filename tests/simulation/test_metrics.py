@@ -15,8 +15,8 @@ from schemas.topics import DEAD_LETTERS, PARTNERS, SALES
 from schemas.values import partition_of
 from streams.partition import Partition
 from tests.rules.facts import a_partner, a_sale
+from tests.simulation.given import PREFIX, codec, settings
 from tests.simulation.test_partition import START, Bench
-from tests.simulation.world import PREFIX, codec, settings
 
 OTHERS = next(f"P{n}" for n in range(99) if partition_of(f"P{n}".encode(), 2) == 1)
 """A partner of the other one of two partitions."""

@@ -20,8 +20,8 @@ from streams.letters import TooManyDeadLetters
 from streams.owned import Owned
 from streams.partition import Revoked
 from tests.rules.facts import a_sale
+from tests.simulation.given import PREFIX, settings
 from tests.simulation.test_partition import Bench
-from tests.simulation.world import PREFIX, settings
 
 T = TypeVar("T")
 

@@ -33,8 +33,8 @@ from streams.transport import Slice
 from tests.rules.facts import a_partner, a_sale
 from tests.simulation.broker import Broker, Entry
 from tests.simulation.clients import Admin, Faults, Producer, Reader
+from tests.simulation.given import PREFIX, codec, programme, settings
 from tests.simulation.loop import Ended, Lane, Loop
-from tests.simulation.world import PREFIX, codec, programme, settings
 
 START = datetime(2026, 12, 20, 12, tzinfo=UTC)
 

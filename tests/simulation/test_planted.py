@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.rules.fold import Faults, State
+from streams.rules.state import Faults, State
 from tests.simulation.checks import check_standings
 from tests.simulation.planted import PLANTS, Plant
 from tests.simulation.search import run, search

@@ -30,8 +30,8 @@ from streams.restore import restore
 from streams.rules.terms import parse
 from tests.rules.facts import a_partner, a_sale
 from tests.simulation.broker import Log
+from tests.simulation.given import PREFIX, codec, programme_text, settings
 from tests.simulation.test_partition import Bench
-from tests.simulation.world import PREFIX, codec, programme_text, settings
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from schemas.events import Partner, SaleReported, SaleReturned
-from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, TALLIES, Topic
+from schemas.topics import PARTNERS, POSITIONS, SALE_LINES, SALES, SETTLED_LINES, SETTLED_SALES, TALLIES, Topic
 from schemas.values import partition_of
 from tests.simulation.broker import Broker, Refused
 
@@ -36,6 +36,8 @@ class Traffic:
         self._partitions: int = world.partitions
         self._partners = [f"P{n}" for n in range(self._chance.randint(2, 4))]
         self._registered: dict[str, Partner] = {}
+        self.registrations: list[tuple[Partner, datetime]] = []
+        """All that the registry ever said of partners, and when: the topic may be compacted."""
         self._forgotten: set[str] = set()
         self._sent: list[SaleReported | SaleReturned] = []
         self._open: list[Open] = []
@@ -54,6 +56,17 @@ class Traffic:
         for partner_id in self._partners:
             if partner_id not in self._registered or partner_id in self._forgotten:
                 self._register(partner_id)
+
+    def forget_some(self) -> None:
+        """Some leave for good, and the registry forgets them."""
+        for partner_id in sorted(self._registered.keys() - self._forgotten):
+            if self._chance.random() < 0.5:
+                self._forget_one(partner_id)
+
+    def late(self, others_too: bool) -> None:
+        """What was reported is reported again; or otherwise, or comes back, or somebody sells or registers."""
+        others = [self._conflict, self._return, self._sale, self._registration]
+        self._chance.choice([self._again, *others] if others_too else [self._again])()
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -130,14 +143,17 @@ class Traffic:
         country = known.country if known else chance.choice(["DE"] * 5 + ["US"])
         partner = Partner(partner_id, "Beispiel GmbH", "a@b.example", "de", country, since, left_on)
         self._registered[partner_id] = partner
+        self.registrations.append((partner, datetime.fromtimestamp(self._now(), UTC)))
         self._forgotten.discard(partner_id)
         self._put_keyed(PARTNERS, partner_id, self._codec.encode(PARTNERS, partner))
 
     def _forget(self) -> None:
         if self._registered:
-            partner_id = self._chance.choice(sorted(self._registered))
-            self._forgotten.add(partner_id)
-            self._put_keyed(PARTNERS, partner_id, None)
+            self._forget_one(self._chance.choice(sorted(self._registered)))
+
+    def _forget_one(self, partner_id: str) -> None:
+        self._forgotten.add(partner_id)
+        self._put_keyed(PARTNERS, partner_id, None)
 
     # --- strangers with transactions -----------------------------------------------------------------------------
 
@@ -157,7 +173,7 @@ class Traffic:
 
     def _state_stranger(self) -> None:
         """Somebody's transaction on a state topic, which he never commits."""
-        topic = self._chance.choice([POSITIONS, SALE_LINES, TALLIES])
+        topic = self._chance.choice([POSITIONS, SALE_LINES, TALLIES, SETTLED_LINES, SETTLED_SALES])
         one = self._begin(commits=False)
         self._put_in(one, topic, self._chance.randrange(self._partitions), b"x", b"x")
         self._open.append(one)

@@ -6,30 +6,24 @@ import contextlib
 import io
 import logging
 import random
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 from confluent_kafka import KafkaException
 
 from deploy.runtime.errors import NotReady, StaffelError
-from deploy.runtime.settings import ROOT, Settings, load
-from schemas.codec import Codec
 from schemas.events import Position
 from schemas.topics import PARTNERS, POSITIONS, SALES, TOPICS, Topic
 from streams.restore import CALENDAR
 from streams.rules.calendar import due
-from streams.rules.terms import Programme, parse
 from tests.simulation.broker import Broker
 from tests.simulation.clients import Faults
+from tests.simulation.given import PREFIX, codec, programme, settings
 from tests.simulation.group import Group
 from tests.simulation.traffic import Traffic
 from tests.simulation.worker import Place, Worker
 
-PREFIX = "s."
 STEPS_MAX = 60_000
 SESSION = 4.0
 STEP_SECONDS = 0.02
@@ -38,50 +32,6 @@ logging.getLogger("streams").setLevel(logging.CRITICAL + 1)
 
 class Broken(AssertionError):
     """Something that must hold does not."""
-
-
-class Registry:
-    """Ids for schemas, as a registry gives them."""
-
-    def __init__(self) -> None:
-        self._schemas: list[str] = []
-
-    def register(self, _subject: str, schema: str) -> int:
-        if schema not in self._schemas:
-            self._schemas.append(schema)
-        return self._schemas.index(schema) + 1
-
-    id_of = register
-
-    def schema_by_id(self, schema_id: int) -> str:
-        if not 0 < schema_id <= len(self._schemas):
-            raise LookupError(f"no schema {schema_id}")
-        return self._schemas[schema_id - 1]
-
-
-@cache
-def codec() -> Codec:
-    """One for all runs: what it learns of schemas does not change."""
-    shared = Codec(Registry(), PREFIX)
-    shared.register()
-    shared.resolve(topic for topic in TOPICS if topic.events)
-    return shared
-
-
-@cache
-def settings(partitions: int) -> Settings:
-    return load({"topic_prefix": PREFIX, "partitions": partitions, "data": Path(tempfile.gettempdir())}, {}).settings
-
-
-@cache
-def programme_text(grace_days: int = 28) -> str:
-    """The programme that ships, or with other days of grace: with 0 or 90 two closes fall on the same instant."""
-    return (ROOT / "programme.toml").read_text("utf-8").replace("grace_days = 28 ", f"grace_days = {grace_days} ")
-
-
-@cache
-def programme(grace_days: int = 28) -> Programme:
-    return parse(programme_text(grace_days))
 
 
 class WorldsFaults(Faults):
@@ -203,6 +153,31 @@ class World:
             self._until_applied()
             self.pass_time(days=self.chance.choice([20, 40, 100, 200]))
         self._until_applied()
+        for _ in range(self.chance.choice([0, 1, 1, 2])):
+            self._let_years_pass()
+
+    def _let_years_pass(self) -> None:
+        """Horizons pass and lines leave, partners are forgotten and leave; then somebody reports old things again."""
+        come_back = self.chance.random() < 0.7
+        self.traffic.forget_some()
+        self._until_applied()
+        for _ in range(self.chance.choice([1, 2])):
+            self.pass_time(days=self.chance.choice([100, 300, 400]))
+            self._let_something_happen()
+            self._until_applied()
+        for _ in range(self.chance.randint(2, 12)):
+            self.traffic.late(others_too=come_back)
+            self._let_something_happen()
+        if come_back:
+            self.traffic.end()
+        self._until_applied()
+
+    def _let_something_happen(self) -> None:
+        """Lines leave between batches: give that time, and break it off."""
+        for _ in range(self.chance.choice([1, 20, 100])):
+            self._step()
+        if self.chance.random() < 0.3:
+            self.chance.choice([self._crash, self._compact, self._compact, self._rebalance])()
 
     def pass_time(self, days: float) -> None:
         self.trace("time", f"{days:.2f} days pass")
@@ -260,6 +235,9 @@ class World:
         for worker in self.workers:
             if not worker.idle:
                 return f"{worker.name} is at work"
+        for name, topic in self.broker.topics.items():
+            if any(log.stable < log.end for log in topic.logs):
+                return f"ends of transactions in {name}"
         for number in range(self.partitions):
             if number not in owners:
                 return f"nobody owns {number}"
@@ -267,7 +245,7 @@ class World:
             for source in (SALES, PARTNERS):
                 log = self.broker.log(source.full_name(PREFIX), number)
                 next_offset = partition.next_offset(source)
-                if log.stable < log.end or next(log.read(next_offset, committed=True), None) is not None:
+                if next(log.read(next_offset, committed=True), None) is not None:
                     return f"{source.name}/{number} from {next_offset} on"
             done = partition._partition._restored.positions[CALENDAR].offset
             if due(self.programme, datetime.fromtimestamp(done / 1000, UTC), now):

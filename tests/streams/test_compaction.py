@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import count
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
@@ -9,7 +10,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from deploy.audit.verify import look
 from deploy.rebuild.rebuild import Rebuild
 from deploy.runtime.settings import Settings
-from schemas.topics import POSITIONS, SALE_LINES, TALLIES
+from schemas.topics import POSITIONS, SALE_LINES, TALLIES, Topic
 from tests.streams.harness import Wire, a_partner, a_sale, working
 from tests.waiting import until
 
@@ -32,7 +33,7 @@ def test_a_state_that_the_broker_has_compacted_is_the_same_state(settings: Setti
 
     wire.send(a_partner("P1"), a_partner("P2"))
     wire.flush()
-    _compact_at_once(settings)
+    compact_at_once(settings, (POSITIONS, TALLIES, SALE_LINES))
     with working(settings):
         until(compacted, 180, "compaction")
     before = wire.tallies(), {m.key(): m.value() for m in wire.messages(SALE_LINES)}
@@ -44,14 +45,15 @@ def test_a_state_that_the_broker_has_compacted_is_the_same_state(settings: Setti
     assert [difference for part in Rebuild(settings).look() for difference in part.differences] == []
 
 
-def _compact_at_once(settings: Settings) -> None:
+def compact_at_once(settings: Settings, topics: Iterable[Topic]) -> None:
+    """Let the broker compact these topics as soon as it can, and take tombstones with it."""
     wanted = {"segment.ms": "200", "segment.bytes": "1048576", "max.compaction.lag.ms": "200"}
-    wanted |= {"min.cleanable.dirty.ratio": "0.01"}
+    wanted |= {"min.cleanable.dirty.ratio": "0.01", "delete.retention.ms": "0"}
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()]
     resources = [
         ConfigResource(ResourceType.TOPIC, topic.full_name(settings.topic_prefix), incremental_configs=entries)
-        for topic in (POSITIONS, TALLIES, SALE_LINES)
+        for topic in topics
     ]
     for outcome in admin.incremental_alter_configs(resources).values():
         outcome.result()

@@ -26,12 +26,13 @@ from services.portal.access import Portal
 from services.portal.api import models
 from services.portal.api.pace import Pace
 from services.portal.api.rows import ApiRows
+from services.portal.projector import SETTLED
 from services.portal.queries import snapshot, standing_of
 from services.portal.tokens import Scope
 
 VERSION = "1"
 _PAGE_MAX = 1000
-_QUARTER, _CURSOR = "^[1-9][0-9]{3}Q[1-4]$", "^[0-9]{0,18}$"
+_QUARTER, _CURSOR = "^[1-9][0-9]{3}Q[1-4]$", "^([0-9]{0,18}|-4[0-9]{18})$"
 _bearer = HTTPBearer(auto_error=False, description="A token made on the partner's page")
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": models.Problem, "description": text}
@@ -163,13 +164,13 @@ def sales(
     asked: _Asked = _FOR_SALES,
 ) -> models.Sales:
     """Your sales in the order in which they changed last: go on with the cursor, and you miss no change."""
-    offset = int(after or -1)
+    offset = int(after or SETTLED - 1)
     with asked.rows() as rows:
         found = rows.sales_changed(offset, limit + 1)
     shown = found[:limit]
     return models.Sales(
         sales=[_sale(row) for row in shown],
-        cursor=str(shown[-1].source_offset if shown else max(offset, 0)),
+        cursor=str(shown[-1].source_offset if shown else offset),
         more=len(found) > limit,
     )
 

@@ -18,7 +18,7 @@ class ApiRows(PartnerRows):
         """His sales whose line was written behind this offset, in the order of writing.
 
         All lines of a partner lie in one partition, so their offsets count up, and whoever remembers the last one
-        misses no change.
+        misses no change. Those that had settled before the portal's database was made anew come first.
         """
         query = self._own(sale_lines).where(sale_lines.c.source_offset > after)
         return self._connection.execute(query.order_by(sale_lines.c.source_offset).limit(limit)).all()

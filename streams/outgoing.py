@@ -1,0 +1,18 @@
+"""A record on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from schemas.topics import Topic
+
+
+class Outgoing(NamedTuple):
+    """A record to be written in a transaction. Without a partition, the key decides."""
+
+    topic: Topic
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, Any]]
+    partition: int | None = None

@@ -1,0 +1,127 @@
+"""Whether the line of a sale is still there or has left makes no difference to anything that comes."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.events import Partner, SaleReported, SaleReturned
+from schemas.values import Quarter
+from streams.rules.calendar import over_by
+from streams.rules.settled import Settled, is_among, key_of, portions
+from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale
+from tests.rules.test_any_order import START, let_time_pass, partners, returns, sales
+
+OVER = datetime(2027, 7, 1, tzinfo=UTC)
+"""A day and more after the horizon of 2026Q4."""
+Event = SaleReported | SaleReturned | Partner
+events = st.lists(st.one_of(sales, sales, returns, partners), max_size=20)
+
+
+def settle(bench: Bench, at: datetime = OVER) -> int:
+    """As a worker does it: lines leave, then partners."""
+    over = over_by(bench.programme, at)
+    leaving = list(bench.state.portions(bench.state.to_settle(over), over))
+    bench.state.settle(leaving)
+    bench.state.let_go(over)
+    return sum(len(portion.sale_ids) for portion in leaving)
+
+
+def come_back(bench: Bench, before: Bench, partner_ids: set[str]) -> None:
+    """As a worker does it before it applies anything of theirs; ``before`` is what was published."""
+    back = bench.state.away & partner_ids
+    own = [tally for tally in before.state.tallies() if tally.partner_id in back]
+    over = over_by(bench.programme, OVER)
+    left = [p.sales for who in sorted(back) for p in portions(who, before.state.packed_lines(who), over)]
+    bench.state.come_back(back, own, left)
+
+
+@settings(max_examples=300, deadline=None)
+@given(events, events, st.booleans())
+def test_what_comes_later_gets_the_verdict_that_the_line_would_have_given(
+    early: list[Event], late: list[Event], forgotten: bool
+) -> None:
+    kept, settled, published = Bench(START), Bench(START), Bench(START)
+    for bench in (kept, settled, published):
+        bench.feed(*early)
+        if forgotten:
+            draft = bench.draft()
+            draft.partner("P1", None, NOON)
+            bench.keep(draft)
+        let_time_pass(bench, OVER)
+    settle(settled)
+    assert settled.state.check(settled.offset) == ([], 0)
+    for event in late:
+        come_back(settled, published, {event.partner_id})
+        results = []
+        for bench in (kept, settled):
+            draft = bench.draft()
+            if isinstance(event, Partner):
+                draft.partner(event.partner_id, event, OVER)
+            else:
+                draft.sale(event, OVER, bench.offset)
+            bench.keep(draft)
+            results.append(draft.results)
+        assert results[0] == results[1]
+    assert settled.told == kept.told
+    tallies = {(tally.partner_id, tally.quarter): tally for tally in settled.state.tallies()}
+    for tally in kept.state.tallies():
+        assert tallies.get((tally.partner_id, tally.quarter), tally) == tally
+        assert (tally.partner_id, tally.quarter) in tallies or tally.partner_id in settled.state.away
+    assert settled.state.check(settled.offset) == ([], 0)
+
+
+def test_only_lines_of_quarters_that_are_over_leave() -> None:
+    bench = Bench().feed(a_partner(), a_sale("A", units=30), a_sale("B", units=9), a_return("C"))
+    bench.feed(a_sale("D", on=date(2027, 1, 2)), recorded_at=datetime(2027, 1, 3, tzinfo=UTC))
+    horizon = bench.programme.dates(Quarter(2026, 4)).horizon_at
+    assert settle(bench, horizon + timedelta(hours=23)) == 0
+    assert settle(bench, horizon + timedelta(days=1)) == 2
+    assert set(bench.state.packed_lines("P1")) == {"C", "D"}
+    assert settle(bench, horizon + timedelta(days=2)) == 0
+    assert bench.state.check(bench.offset) == ([], 0)
+
+
+def test_a_tally_that_is_not_the_sum_of_its_lines_and_of_what_left_is_noticed() -> None:
+    bench = Bench().feed(a_partner(), a_sale("A", units=30))
+    settle(bench)
+    other = Bench().feed(a_partner(), a_sale("B"))
+    (portion,) = portions("P1", other.state.packed_lines("P1"), bool)
+    bench.state.settled.weigh_in(portion.sales)
+    assert bench.state.check(bench.offset).differences
+
+
+def test_whom_the_registry_knows_or_to_whom_something_is_due_does_not_leave() -> None:
+    bench = Bench().feed(a_partner("P1"), a_partner("P2"), a_partner("P3"))
+    bench.feed(*(a_sale("A", partner=who, units=10) for who in ("P1", "P2", "P3", "stranger")))
+    draft = bench.draft()
+    draft.partner("P2", None, NOON)  # before his quarter was closed: he is paid if he comes back
+    bench.keep(draft)
+    let_time_pass(bench, OVER)
+    draft = bench.draft()
+    draft.partner("P3", None, OVER)
+    bench.keep(draft)
+    settle(bench)
+    assert bench.state.away == {"stranger"}  # P3 still has a standing in the present quarter
+    let_time_pass(bench, OVER + timedelta(days=400))
+    settle(bench, bench.at)
+    assert bench.state.away == {"P3", "stranger"}
+    assert {tally.partner_id for tally in bench.state.tallies()} == {"P1", "P2"}
+    assert bench.state.known() == {"P1", "P2"}
+
+
+def test_a_partners_many_lines_leave_in_portions_and_each_is_known_again() -> None:
+    bench = Bench().feed(a_partner(), *(a_sale(f"S{n}") for n in range(5_003)))
+    packed = bench.state.packed_lines("P1")
+    first, second = portions("P1", packed, over_by(bench.programme, OVER))
+    assert (len(first.sale_ids), len(second.sale_ids), second.sales.units) == (5000, 3, 3)
+    assert key_of(first.sales) != key_of(second.sales)
+    settled = Settled()
+    settled.keep([first.sales, second.sales])
+    known = settled.sales_of("P1")
+    assert known is not None
+    assert all(is_among(known, sale_id) for sale_id in packed)
+    assert not any(is_among(known, f"T{n}") for n in range(5_003))
+    assert settled.weight("P1", "2026Q4")[:2] == (5003, 5003)
