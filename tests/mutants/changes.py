@@ -2,7 +2,7 @@
 
 Left out, since no rule hangs on it: annotations, decorators (ours are caches and kinds of methods), heads of classes,
 ``__slots__``, ``__repr__``, calls of a log, types given to ``cast``, the words of what is raised, and sentences: any
-text with words and blanks is for people.
+text with words and blanks is for people. Nor what a client is told of how long to wait and how much to carry at a time.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ _NAMES = {"min": "max", "any": "all", "floor": "ceil", "earliest": "latest", "so
 _NAMES |= {after: before for before, after in _NAMES.items() if after != "list"}
 _LEFT_OUT = {"annotation", "returns", "decorator_list", "bases", "keywords of a class", "type_ignores", "ctx"}
 _SENTENCE = re.compile(r"\w[,;:]? +\w")
+_HOW_LONG_AND_MUCH = {"timeout", "request_timeout", "fetch_wait_max_ms", "linger_ms"}
+_HOW_LONG_AND_MUCH |= {"queued_max_messages_kbytes", "queue_buffering_max_messages"}
 _WHERE_TUPLES_ARE_LISTS = (ast.Compare, ast.Lambda, ast.For, ast.comprehension, ast.Assign, ast.AnnAssign)
 
 
@@ -80,7 +82,7 @@ class _Changer:
                 continue
             places: list[Any] = value if isinstance(value, list) else [value]
             for at, child in enumerate(places):
-                if not isinstance(child, ast.AST) or _is_for_people(child) or _is_type(node, name, at):
+                if not isinstance(child, ast.AST) or _is_left_alone(child) or _is_type(node, name, at):
                     continue
                 around = _around(child, node, shown)
                 for new in self._instead_of(child, node, raised):
@@ -222,13 +224,15 @@ def _is_condition(node: ast.expr, parent: ast.AST) -> bool:
     return decides or (isinstance(parent, ast.comprehension) and node in parent.ifs)
 
 
-def _is_for_people(node: ast.AST) -> bool:
+def _is_left_alone(node: ast.AST) -> bool:
     match node:
         case ast.Expr(ast.Constant()):
             return True
         case ast.Expr(ast.Call(ast.Attribute(ast.Name("_log")))):
             return True
         case ast.FunctionDef(name="__repr__"):
+            return True
+        case ast.keyword(arg=str(name)) if name in _HOW_LONG_AND_MUCH:
             return True
         case ast.Assign([ast.Name("__slots__" | "__all__" | "_log")]):
             return True

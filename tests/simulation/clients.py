@@ -106,6 +106,7 @@ class Producer:
         headers: Headers | None = None,
     ) -> None:
         self._check()
+        self._must_have_begun()
         logs = self._broker.topics[topic].logs
         if partition < 0:
             partition = partition_of(key or b"", len(logs))
@@ -136,6 +137,7 @@ class Producer:
 
     def _end(self, commit: bool) -> None:
         self._check()
+        self._must_have_begun()
         self._pause("end")
         answer_lost, request_lost = self._faults.end_lost()
         if not request_lost:
@@ -174,6 +176,10 @@ class Producer:
                 self._dead = told
             raise KafkaException(told) from None
 
+    def _must_have_begun(self) -> None:
+        if self.name is not None and not self._begun:
+            raise KafkaException(KafkaError(KafkaError._STATE, "no transaction is open"))
+
     def _check(self) -> None:
         if self._dead is not None:
             raise KafkaException(self._dead)
@@ -203,6 +209,7 @@ class Reader:
 
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
         self._pause("consume")
+        assert isinstance(num_messages, int)
         found: list[Any] = []
         for place, offset in self._at.items():
             log = self._broker.log(*place)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from schemas.codec import header
-from schemas.topics import DEAD_LETTERS, PARTNERS, SALES
+from deploy.runtime.errors import NotReady
+from schemas.topics import DEAD_LETTERS, PARTNERS, POSITIONS, SALES
 from schemas.values import partition_of
 from streams.partition import Partition
+from streams.rules.fold import Draft
 from tests.rules.facts import a_partner, a_sale
 from tests.simulation.given import PREFIX, codec, settings
 from tests.simulation.test_partition import START, Bench
@@ -37,6 +38,7 @@ def added(number: float, name: str, **labels: str) -> Iterator[None]:
 @pytest.fixture
 def bench() -> Bench:
     made = Bench()
+    made.elapsed = 100_000.0  # this machine has run for a day
     made.around = made.around._replace(settings=settings(2))
     for topic in made.broker.topics.values():
         topic.logs.append(type(topic.logs[0])())
@@ -45,11 +47,12 @@ def bench() -> Bench:
 
 def test_each_record_ends_somewhere_and_is_counted_there(bench: Bench) -> None:
     bench.send(PARTNERS, a_partner(OURS))
-    bench.send(SALES, a_sale("A", partner=OURS, units=10), a_sale("A", partner=OURS, units=10), a_sale(partner=OTHERS))
-    name = SALES.full_name(PREFIX)
-    bench.broker.append(name, 0, b"k", None, [])
-    again = codec().encode(SALES, a_sale("B", partner=OTHERS))
-    bench.broker.append(name, 0, b"k", again, [("staffel-rerouted-from", b"1/7")])
+    bench.send(SALES, a_sale("A", partner=OURS, units=10), a_sale("A", partner=OURS, units=10))
+    name, key = SALES.full_name(PREFIX), OTHERS.encode()
+    stray, again = (codec().encode(SALES, a_sale(sale_id, partner=OTHERS)) for sale_id in "AB")
+    bench.broker.append(name, 0, b"k", stray, [("theirs", b"1")])
+    bench.broker.append(name, 0, key, None, [])
+    bench.broker.append(name, 0, key, again, [("staffel-rerouted-from", b"1/7")])
     bench.send(SALES, a_sale("C", partner=OURS))  # behind the batch
     partition = Partition.take(0, bench.around)
     partition.apply(PARTNERS, [bench.piece(PARTNERS, 0, 1)])
@@ -64,6 +67,7 @@ def test_each_record_ends_somewhere_and_is_counted_there(bench: Bench) -> None:
         added(1, events, result="dead-letter", reason="stray-twice"),
         added(10, "rebate_units_counted_total", country="DE", tier="10"),
         added(1, "rebate_tally_apply_seconds_count"),
+        added(0, "rebate_tally_apply_seconds_sum"),
         added(0, "rebate_unaccounted_records", partition="0"),
     ):
         partition.apply(SALES, [bench.piece(SALES, 0, 5)])
@@ -72,10 +76,21 @@ def test_each_record_ends_somewhere_and_is_counted_there(bench: Bench) -> None:
     assert told("rebate_behind_records", source="sales", partition="0") == 1
     assert told("rebate_last_event_timestamp_seconds") == START.timestamp()
     assert told("rebate_event_lag_seconds") == 3
-    assert [e.key for e in bench.committed(DEAD_LETTERS)] == [b"k", b"k"]
-    bench.broker.write_all_markers()
-    (stray,) = bench.broker.log(name, 1).read(0, committed=True)
-    assert (stray.key, header(stray.headers, "staffel-rerouted-from")) == (OTHERS.encode(), "0/2")
+    assert [e.key for e in bench.committed(DEAD_LETTERS)] == [key, key], "beside what they came with"
+    (sent_on,) = bench.broker.log(name, 1).read(0, committed=True)
+    assert (sent_on.key, sent_on.value) == (key, stray)
+    assert sent_on.headers == [("theirs", b"1"), ("staffel-rerouted-from", b"0/2")]
+    bench.wrong_by = -60.0
+    partition.apply(SALES, [bench.piece(SALES, 5, 6)])
+    assert told("rebate_event_lag_seconds") == 0, "a clock that is behind makes nothing younger than new"
+
+
+def test_a_record_that_ended_nowhere_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.send(SALES, a_sale(partner=OURS), a_sale("B", partner=OURS))
+    partition = Partition.take(0, bench.around)
+    monkeypatch.setattr(Draft, "sale", lambda *_: None)
+    with added(2, "rebate_unaccounted_records", partition="0"):
+        partition.apply(SALES, [bench.piece(SALES, 0, 2)])
 
 
 def test_a_partners_record_that_is_none_is_counted_among_the_letters_alone(bench: Bench) -> None:
@@ -90,11 +105,12 @@ def test_a_partners_record_that_is_none_is_counted_among_the_letters_alone(bench
 
 
 def test_the_calendar_says_how_far_it_is_and_what_it_closed(bench: Bench) -> None:
-    before = told("rebate_restore_seconds_count")
-    partition = Partition.take(0, bench.around)
-    assert told("rebate_restore_seconds_count") - before == 1
+    with added(1, "rebate_restore_seconds_count"), added(0, "rebate_restore_seconds_sum"):
+        partition = Partition.take(0, bench.around)
+    (begun,) = bench.events(POSITIONS)
+    assert (begun.source, begun.topic_id, begun.leader_epoch) == ("calendar", "", 0)
     assert told("rebate_calendar_timestamp_seconds", partition="0") == START.timestamp()
-    for at, state in ((datetime(2027, 1, 2, tzinfo=UTC), 1), (datetime(2027, 2, 2, tzinfo=UTC), 2)):
+    for at, state in ((datetime(2026, 12, 31, 23, tzinfo=UTC), 1), (datetime(2027, 2, 2, tzinfo=UTC), 2)):
         bench.true = at.timestamp()
         partition.apply_calendar()
         assert told("rebate_quarter_close_state", quarter="2026Q4") == state
@@ -123,6 +139,20 @@ def test_clocks_may_differ_by_less_than_five_minutes(bench: Bench) -> None:
         partition.apply_calendar()
 
 
+def test_a_partition_does_not_begin_if_nobody_says_when(bench: Bench) -> None:
+    """The broker's time comes with the report of a delivery; without one no clock is known to be right."""
+    make = bench.around.clients.producer
+
+    def producer(**options: Any) -> Any:
+        made: Any = make(**options)
+        made._report = lambda: None
+        return made
+
+    around = bench.around._replace(clients=bench.around.clients._replace(producer=producer))
+    with pytest.raises(NotReady, match="clock"):
+        Partition.take(0, around)
+
+
 def test_the_producer_takes_the_largest_letter_and_waits_when_it_is_full(bench: Bench) -> None:
     made: list[Any] = []
     options: dict[str, Any] = {}
@@ -138,14 +168,17 @@ def test_the_producer_takes_the_largest_letter_and_waits_when_it_is_full(bench: 
     assert options["message_max_bytes"] == int(DEAD_LETTERS.config["max.message.bytes"])
     assert options["transaction_timeout_ms"] == 10_000, "so long may it hide state after its worker's death"
     assert options["transactional_id"] == f"{PREFIX}{bench.around.settings.app_id}.0"
-    produce, full = made[0].produce, iter([True, True, False])
+    produce, left = made[0].produce, [2]
 
     def when_there_is_room(*given: Any, **said: Any) -> None:
-        if next(full, False):
+        if left[0]:
             raise BufferError("Local: Queue full")
         produce(*given, **said)
 
-    made[0].produce = when_there_is_room
+    def poll(_timeout: float) -> None:
+        left[0] -= 1
+
+    made[0].produce, made[0].poll = when_there_is_room, poll
     bench.send(SALES, a_sale(partner=OURS))
     partition.apply(SALES, [bench.piece(SALES, 0, 1)])
     assert partition.next_offset(SALES) == 1

@@ -157,6 +157,8 @@ def test_an_event_says_in_headers_what_it_is_and_from_whom(bench: Bench) -> None
     (told,) = bench.committed(TIER_CHANGES)
     said = dict(told.headers)
     assert told.key == said["ce_subject"] == b"P1"
+    assert [entry.key for entry in bench.committed(TALLIES)] == [b"topseller/P1/2026Q4"]
+    assert [entry.key for entry in bench.committed(SALE_LINES)] == [b"P1/S1"]
     assert (said["ce_source"], said["ce_time"][:19]) == (b"/staffel/streams", b"2026-12-20T12:00:00")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
+from confluent_kafka import KafkaError, TopicPartition
 
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
@@ -30,6 +32,7 @@ from streams.restore import restore
 from streams.rules.terms import parse
 from tests.rules.facts import a_partner, a_sale
 from tests.simulation.broker import Log
+from tests.simulation.clients import EndOfPartition, Reader
 from tests.simulation.given import PREFIX, codec, programme_text, settings
 from tests.simulation.test_partition import Bench
 
@@ -76,6 +79,9 @@ def test_a_state_is_found_as_it_was_left(bench: Bench) -> None:
     assert restored.excess == Excess()
     assert (logs[SALES.name].start, logs[SALES.name].end, logs[PARTNERS.name].end) == (0, 2, 1)
     assert logs[SALES.name].topic_id != logs[PARTNERS.name].topic_id
+    for epoch in (0, None):
+        log(bench, SALES).leader_epoch = cast(Any, epoch)
+        assert restore(bench.around, 0)[1][SALES.name].leader_epoch == 0
 
 
 def test_only_partners_up_to_the_position_are_known(bench: Bench) -> None:
@@ -113,6 +119,52 @@ def test_a_line_written_with_an_earlier_schema_is_read(bench: Bench) -> None:
     older.__dict__.update(codec().__dict__)
     state = restore(bench.around._replace(codec=older), 0)[0].state
     assert state.line("P1", "A") == known
+
+
+class Trouble:
+    """What a consumer is told instead of a record."""
+
+    def __init__(self, retriable: bool) -> None:
+        self._error = KafkaError(KafkaError._TRANSPORT, "the broker went away", retriable=retriable)
+
+    def error(self) -> KafkaError:
+        return self._error
+
+
+def reading_with(bench: Bench, kind: Any) -> Bench:
+    """With another consumer."""
+    make = partial(kind, bench.broker, bench.call)
+    bench.around = bench.around._replace(clients=bench.around.clients._replace(reader=make))
+    return bench
+
+
+@pytest.mark.parametrize("retriable", [True, False])
+def test_an_error_amid_reading_is_passed_over_if_the_client_tries_again(bench: Bench, retriable: bool) -> None:
+    class Troubled(Reader):
+        def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
+            return [Trouble(retriable), *super().consume(num_messages, timeout)]
+
+    reading_with(bench, Troubled)
+    if retriable:
+        assert restore(bench.around, 0)[0].state.check(9) == ([], 0)
+    else:
+        with pytest.raises(NotReady, match=r"reading s\.positions failed: the broker went away"):
+            restore(bench.around, 0)
+
+
+def test_reading_ends_where_the_state_ends_though_nobody_says_so(bench: Bench) -> None:
+    """Behind the last record lies the marker of its transaction: only the consumer's place tells."""
+
+    class Silent(Reader):
+        def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
+            found = super().consume(num_messages, timeout)
+            return [message for message in found if not isinstance(message, EndOfPartition)]
+
+        def position(self, places: list[TopicPartition]) -> list[TopicPartition]:
+            ends = [self._broker.log(place.topic, place.partition).end for place in places]
+            return [TopicPartition(p.topic, p.partition, end) for p, end in zip(places, ends, strict=True)]
+
+    assert restore(reading_with(bench, Silent).around, 0)[0].state.check(9) == ([], 0)
 
 
 # --- another log -----------------------------------------------------------------------------------------------------
@@ -188,7 +240,28 @@ def test_a_partition_that_has_told_something_and_has_no_state_is_refused(told: T
 def test_a_partition_that_has_told_nothing_begins() -> None:
     bench = Bench()
     put(bench, SALES, "P1", b"a sale")
-    assert restore(bench.around, 0)[0].positions == {}
+    bench.send(PARTNERS, a_partner())
+    restored = restore(bench.around, 0)[0]
+    assert (restored.positions, restored.state.partners) == ({}, {})
+    Partition.take(0, bench.around)
+    assert [entry.key for entry in bench.committed(POSITIONS)] == [b"calendar"]
+
+
+def test_what_is_read_with_is_closed_also_if_the_state_is_refused(bench: Bench) -> None:
+    closed = []
+    make = bench.around.clients.reader
+
+    def reader(**options: Any) -> Any:
+        assert options["auto_offset_reset"] == "earliest", "a state topic may begin later"
+        made: Any = make(**options)
+        made.close = lambda: closed.append(made)
+        return made
+
+    bench.around = bench.around._replace(clients=bench.around.clients._replace(reader=reader))
+    restore(bench.around, 0)
+    cut(bench)
+    refused(bench, "ends at 1")
+    assert len(closed) == 2
 
 
 def test_a_partition_that_somebody_else_begins_meanwhile_is_left_to_him() -> None:
@@ -201,7 +274,11 @@ def test_a_partition_that_somebody_else_begins_meanwhile_is_left_to_him() -> Non
     def begin(what: str) -> None:
         if what == "consume":
             bench.at_call = lambda _: None
-            put(bench, POSITIONS, "calendar", b"")
+            producer = bench.around.clients.producer(transactional_id="somebody")
+            producer.init_transactions()
+            producer.begin_transaction()
+            producer.produce(name, value=b"", key=b"calendar", partition=0)
+            producer.flush()
 
     bench.at_call = begin
     with pytest.raises(NotReady, match="taken over by somebody else"):
@@ -217,13 +294,13 @@ def test_partners_who_belong_elsewhere_are_refused(bench: Bench) -> None:
 def test_a_line_that_its_tally_does_not_know_is_refused(bench: Bench) -> None:
     records = [e for e in log(bench, SALE_LINES).entries if e.key == b"P1/A"]
     put(bench, SALE_LINES, "P1/C", records[0].value)
-    refused(bench, "1 tallies are not the sum of their lines")
+    refused(bench, "partition 0: 1 tallies are not the sum of their lines")
 
 
 def test_a_line_behind_the_position_is_refused(bench: Bench) -> None:
     positions = log(bench, POSITIONS)
     positions.entries = [e for e in positions.entries if e.key != SALES.name.encode()]
-    refused(bench, "2 sale lines lie beyond the position")
+    refused(bench, "partition 0: 2 sale lines lie beyond the position")
 
 
 # --- the programme ---------------------------------------------------------------------------------------------------
@@ -277,4 +354,5 @@ def test_a_restart_does_not_begin_anew_to_count_letters(bench: Bench) -> None:
                 partition.apply(SALES, [bench.piece(SALES, 2 + number, 3 + number)])
         else:
             partition.apply(SALES, [bench.piece(SALES, 2 + number, 3 + number)])
-    assert len(bench.committed(DEAD_LETTERS)) == 3
+    said = [dict(entry.headers)["dlq.excess"] for entry in bench.committed(DEAD_LETTERS)]
+    assert said == [b"1.00@2", b"1.95@3", b"2.90@4"]
