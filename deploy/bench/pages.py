@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Engine, insert
 
 from deploy.runtime.clock import RealClock
 from deploy.runtime.programme import read_programme
 from deploy.runtime.settings import Port, load
+from schemas.events import LineStatus
 from schemas.values import Quarter
 from services.kit.listening import listening
 from services.portal.live import Changes
 from services.portal.queries import open_database
 from services.portal.server import Server
-from services.portal.tables import partners, sale_lines, tallies
+from services.portal.tables import open_serials, partners, sale_lines, tallies
 from services.portal.web import create_web
 from streams.rules.terms import Programme, parse
 
@@ -28,7 +30,8 @@ BIG = "BIG"
 _CHUNK = 10_000
 
 
-class Size(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Size:
     """How much there is to look at."""
 
     sales: int
@@ -48,10 +51,14 @@ def fill(engine: Engine, programme: Programme, size: Size) -> Quarter:
         connection.execute(insert(tallies), [_tally(programme, quarter, *pair) for pair in units.items()])
     lines = _lines(quarter, size)
     while chunk := list(islice(lines, _CHUNK)):
+        serials = [
+            {"partner_id": line["partner_id"], "sale_id": line["sale_id"], "serial_number": line["serial_numbers"]}
+            for line in chunk
+            if line["status"] == LineStatus.COUNTED
+        ]
         with engine.begin() as connection:
             connection.execute(insert(sale_lines), chunk)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ANALYZE")
+            connection.execute(insert(open_serials), serials)
     return quarter
 
 

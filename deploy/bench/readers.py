@@ -5,8 +5,20 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+from typing import NamedTuple
 
 from deploy.runtime.errors import NotReady
+
+_OWN_TIME = b"server-timing: app;dur="
+
+
+class Took(NamedTuple):
+    """How long a page took, in seconds."""
+
+    server: float
+    """From the request being read to the answer being ready, as the server says."""
+    browser: float
+    """From asking to having all of it."""
 
 
 def raise_open_files(wanted: int) -> None:
@@ -28,19 +40,20 @@ class Browser:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
-    async def get(self, path: str) -> float:
-        """Ask for a page; answers the seconds until all of it was there. Raises NotReady unless it is a page."""
+    async def get(self, path: str) -> Took:
+        """Ask for a page and read all of it. Raises NotReady unless it is a page."""
         began = time.perf_counter()
         try:
             reader, head = await self._ask(path)
         except (ConnectionError, asyncio.IncompleteReadError):  # the server ends a connection that was quiet
             self._reader = None
             reader, head = await self._ask(path)
-        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-        if not head.startswith(b"HTTP/1.1 200") or not lengths:
+        lines = head.lower().split(b"\r\n")
+        length, server_ms = (_said(lines, name) for name in (b"content-length: ", _OWN_TIME))
+        if not head.startswith(b"HTTP/1.1 200") or length is None or server_ms is None:
             raise NotReady(f"{path} answers {head[:40]!r}")
-        await reader.readexactly(int(lengths[0].split(b":")[1]))
-        return time.perf_counter() - began
+        await reader.readexactly(int(length))
+        return Took(server_ms / 1000, time.perf_counter() - began)
 
     async def follow(self, path: str) -> asyncio.StreamReader:
         """Follow a page: what comes is its stream, from the first event on."""
@@ -59,3 +72,33 @@ class Browser:
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nCookie: {self._cookie}\r\n\r\n"
         self._writer.write(request.encode())
         return self._reader, await self._reader.readuntil(b"\r\n\r\n")
+
+
+class OpenPage:
+    """A page that is open and updates by itself: when was it last sent something?"""
+
+    def __init__(self, browser: Browser, reader: asyncio.StreamReader) -> None:
+        self._browser, self._reader = browser, reader
+        self.updated = asyncio.Event()
+        self.updated_at = 0.0
+
+    @classmethod
+    async def follow(cls, browser: Browser, path: str) -> OpenPage:
+        """Open it, and wait for the first event."""
+        reader = await browser.follow(path)
+        await reader.readuntil(b"\n\n")
+        return cls(browser, reader)
+
+    async def read(self) -> None:
+        """Take what comes, for as long as it is open."""
+        while True:
+            if b"data:" in await self._reader.readuntil(b"\n\n"):
+                self.updated_at = time.perf_counter()
+                self.updated.set()
+
+    def close(self) -> None:
+        self._browser.close()
+
+
+def _said(lines: list[bytes], beginning: bytes) -> float | None:
+    return next((float(line.removeprefix(beginning)) for line in lines if line.startswith(beginning)), None)

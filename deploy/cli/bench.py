@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from deploy.cli import output
 from deploy.cli.options import JsonFlag
 from deploy.cli.output import ending
+
+if TYPE_CHECKING:
+    from deploy.bench.portal import PageTimes, Spread
 
 app = typer.Typer(rich_markup_mode=None)
 bench = typer.Typer(rich_markup_mode=None, help="Measure this machine, on a stack of its own that is gone afterwards.")
@@ -88,7 +92,7 @@ def portal(
     sales: Annotated[int, typer.Option(min=100, help="Sales of the partner whose pages are looked at.")] = 100_000,
     partners: Annotated[int, typer.Option(min=100, help="Other partners.")] = 20_000,
     lines: Annotated[int, typer.Option(min=0, help="Sales of all of them together.")] = 1_000_000,
-    readers: Annotated[int, typer.Option(min=1, help="Readers at a time, each a second on a page.")] = 50,
+    readers: Annotated[int, typer.Option(min=1, help="Readers at a time, each asks for the next page at once.")] = 50,
     seconds: Annotated[float, typer.Option(min=1, help="How long they read.")] = 30,
     streams: Annotated[int, typer.Option(min=1, help="Pages that are open and update by themselves.")] = 5000,
     port_base: PortBase = 18200,
@@ -104,19 +108,28 @@ def portal(
 
     size = Size(sales, partners, lines)
     found = run(size, readers, seconds, streams, port_base, lambda line: None if as_json else output.note(line))
-    pages = [*found.partner_pages, *found.staff_pages]
     if as_json:
-        own = {"size": size._asdict(), "streams": found.streams._asdict(), "pages": [page._asdict() for page in pages]}
-        output.print_json({"readers": readers, "memory_mb": found.memory_mb, **own})
+        output.print_json(msgspec.to_builtins(found))
         return
+    own, live = found.together, found.streams
     rows = [
-        (page.page, f"{page.p50_ms} ms median, {page.p99_ms} ms at the 99th percentile, of {page.asked:,}")
-        for page in pages
-    ]
-    live = found.streams
-    rows += [
+        ("load before", f"{found.load}"),
+        (f"{readers} readers at once", f"{found.pages_a_second} pages a second of one partner"),
+        *_page_rows(own),
+        *(row for page in (*found.partner_pages, *found.staff_pages) for row in _page_rows(page)),
         ("memory", f"{found.memory_mb:,} MB with {readers} readers"),
         ("open pages", f"{live.open:,} with {live.memory_mb:,} MB, {live.kb_each} KB each, {live.idle_percent} % idle"),
-        ("change to browser", f"{live.p50_ms} ms median, {live.p99_ms} ms at the 99th percentile"),
+        ("sale to browser", _said(live.delay)),
     ]
     print("\n".join(f"{output.paint(name.ljust(22), 'bold')} {value}" for name, value in rows))
+
+
+def _page_rows(page: PageTimes) -> list[tuple[str, str]]:
+    return [
+        (page.page, f"{_said(page.server)} in the server,"),
+        ("", f"{_said(page.browser)} at the reader's, of {page.asked:,}"),
+    ]
+
+
+def _said(spread: Spread) -> str:
+    return f"{spread.p50_ms} ms median, {spread.p95_ms} ms p95, {spread.p99_ms} ms p99"

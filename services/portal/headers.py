@@ -46,7 +46,9 @@ class Guarded:
                 kept = (static or scope["path"].startswith("/brand/")) and message["status"] in (200, 304)
                 headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-store"
                 REQUESTS.labels(page, str(message["status"])).inc()
-                SECONDS.labels(page).observe(time.monotonic() - began)
+                seconds = time.monotonic() - began
+                SECONDS.labels(page).observe(seconds)
+                headers["Server-Timing"] = f"app;dur={1000 * seconds:.1f}"  # browsers show it to who looks for it
             await send(message)
 
         await self._app(scope, receive, send_guarded)

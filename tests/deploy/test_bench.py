@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from deploy.bench import mail
+import pytest
+
+from deploy.bench import mail, portal
+from deploy.bench.pages import Size
 from deploy.bench.stream import run
 from tests.conftest import free_ports
 
@@ -25,3 +28,19 @@ def test_a_small_run_sends_every_mail_once_and_times_the_alerts() -> None:
     assert 0 < found.wave.memory_begin_mb <= found.wave.memory_peak_mb
     assert found.alerts.alerts == 36, "forty, without those that warm everything up"
     assert 0 < found.alerts.p50_ms <= found.alerts.p99_ms <= found.alerts.slowest_ms
+
+
+def test_a_small_run_reads_every_page_while_something_is_sold_and_sends_each_sale_to_all_who_watch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("_WARM_UP_SECONDS", "_THINK_SECONDS", "_IDLE_SECONDS"):
+        monkeypatch.setattr(portal, name, 0.1)
+    size = Size(sales=300, partners=100, lines=100)
+    found = portal.run(size, 3, 1, 200, free_ports(), lambda _: None)
+    assert {page.page for page in found.partner_pages} == set(portal.PARTNER_PAGES)
+    assert found.together.asked == sum(page.asked for page in found.partner_pages) > 0
+    for page in (*found.partner_pages, *found.staff_pages):
+        assert 0 < page.server.p50_ms <= page.server.p99_ms, page
+        assert page.server.p50_ms <= page.browser.p50_ms, page
+    assert found.streams.open == 200
+    assert 0 < found.streams.delay.p50_ms <= found.streams.delay.p99_ms
