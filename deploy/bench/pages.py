@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from sqlalchemy import Engine, insert
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.runtime.clock import RealClock
 from deploy.runtime.programme import read_programme
@@ -66,7 +68,8 @@ def serve(flags: dict[str, Any], orders: Connection) -> None:
     """Serve the read model until told to stop by None; a list of partners counts as changed."""
     settings = load(flags, {}).settings
     changes, engine = Changes(), open_database(settings)
-    server = Server(create_web(settings, read_programme(settings, parse), engine, RealClock(), changes), changes)
+    web = create_web(settings, read_programme(settings, parse), engine, RealClock(), changes)
+    server = Server(_timed(web), changes)
     listener = listening(settings.listen, settings.port(Port.PORTAL), "the pages")
 
     def obey() -> None:
@@ -78,6 +81,24 @@ def serve(flags: dict[str, Any], orders: Connection) -> None:
     orders.send("listening")
     server.serve_on(listener, lambda: False)
     engine.dispose()
+
+
+def _timed(app: ASGIApp) -> ASGIApp:
+    """Each answer says how long it took from the request being read to being ready. Only here: it may tell strangers
+    what a page does not say."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                took_ms = 1000 * (time.perf_counter() - began)
+                message["headers"].append((b"server-timing", b"app;dur=%.2f" % took_ms))
+            await send(message)
+
+        await app(scope, receive, tell)
+
+    return answer
 
 
 def _names(size: Size) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gettext
 import io
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cache, lru_cache
 from pathlib import Path
@@ -62,24 +62,45 @@ class Speech:
         return self.count("{number} unit", "{number} units", number)
 
     def number(self, number: int) -> str:
-        return format_decimal(number, locale=self.locale)
+        return _number(number, self.locale)
 
     def amount(self, minor: int, currency: str) -> str:
         """An amount of minor units, as written in the reader's country."""
         return _amount(minor, currency, self.locale)
 
     def date(self, day: date) -> str:
-        return format_date(day, "long", self.locale)
+        return formatted_date(day, "long", self.locale)
 
     def moment(self, instant: datetime) -> str:
         """Date and time of day, in the programme's time zone."""
         local = instant.astimezone(self.zone)
-        return f"{self.date(local.date())}, {format_time(local, 'short', locale=self.locale)}"
+        return f"{self.date(local.date())}, {time_of_day(local.hour, local.minute, self.locale)}"
 
 
-@lru_cache(10_000)
+# What is formatted is kept: to format an amount takes as long as all of a mail's HTML, to format the days of a page as
+# long as to find them, and a programme knows few of either.
+_kept = lru_cache(10_000)
+
+
+@_kept
+def _number(number: int, locale: Locale) -> str:
+    return format_decimal(number, locale=locale)
+
+
+@_kept
+def formatted_date(day: date, form: str, locale: Locale) -> str:
+    """A date in one of Babel's forms, or by a pattern."""
+    return format_date(day, form, locale)
+
+
+@_kept
+def time_of_day(hour: int, minute: int, locale: Locale) -> str:
+    """Hour and minute as said in the reader's country."""
+    return format_time(time(hour, minute), "short", locale=locale)
+
+
+@_kept
 def _amount(minor: int, currency: str, locale: Locale) -> str:
-    # Kept: it takes as long as all of a mail's HTML, and a programme knows few amounts.
     amount = Decimal(minor).scaleb(-get_currency_precision(currency))
     return format_currency(amount, currency, locale=locale).replace("-", "\N{MINUS SIGN}")
 

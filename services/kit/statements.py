@@ -69,6 +69,13 @@ class Shelf:
         found = (self.card(partner_id, path.stem) for path in self._own(partner_id).glob("BA-*.json"))
         return sorted((card for card in found if card), key=lambda card: (card.issued_on, card.number), reverse=True)
 
+    def changed_at(self, partner_id: str) -> int:
+        """When a statement was last put there for this partner, in nanoseconds; 0 if there is none."""
+        try:
+            return self._own(partner_id).stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def card(self, partner_id: str, number: str) -> Card | None:
         """What is known of one of a partner's statements; None if he has none of this number."""
         if NUMBER.fullmatch(number) is None:

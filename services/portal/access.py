@@ -6,8 +6,8 @@ the mark of the browser that it was shown in. Handlers begin where all of that i
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from deploy.runtime.clock import Clock
@@ -31,7 +31,8 @@ from services.portal.identity.codes import Codes
 from services.portal.identity.pace import Pace
 from services.portal.identity.passkeys import Passkeys
 from services.portal.identity.provider import Provider
-from services.portal.live import Changes
+from services.portal.kept import Kept
+from services.portal.live import Changes, Fragments
 from services.portal.metrics import REFUSED
 from services.portal.offices import Offices
 from services.portal.pages import Pages
@@ -40,6 +41,8 @@ from services.portal.voice import Voice, voice_for, voice_for_header
 from streams.rules.terms import Programme
 
 FORM_BYTES_MAX = 4096
+_PAGES_ROOM, _PARTS_ROOM = 64 * 1024**2, 32 * 1024**2
+"""Bytes that pages made before, and live parts of such, may take."""
 CONFIRM = "/confirm"
 """Where a partner shows more than his link, before he does what concerns money or access."""
 
@@ -91,6 +94,16 @@ class Portal:
     """Where staff signs in, if not here."""
     breakdowns: Breakdowns
     badges: Badges
+    kept_pages: Kept[bytes] = field(default_factory=lambda: Kept(_PAGES_ROOM, len))
+    kept_parts: Kept[Fragments] = field(default_factory=lambda: Kept(_PARTS_ROOM, lambda parts: parts.size))
+
+    def visitor(self, session_id: str, *, used: bool = True) -> Visitor | None:
+        """Whose session this is, if it still lives. ``used=False`` looks without keeping it alive. Blocks."""
+        visitor = self.sessions.find(session_id, used=used)
+        shown = (visitor.viewing or visitor.partner_id) if visitor else ""
+        if visitor is None or not shown:
+            return visitor
+        return visitor._replace(version=(*visitor.version, self.shelf.changed_at(shown)))
 
     @property
     def proofs(self) -> Proofs:
@@ -109,6 +122,34 @@ class Asked:
     request: Request
     visitor: Visitor = NOBODY
     form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def without_session(self) -> Asked:
+        """The same, asked by nobody in particular who may see the same: no session, no mark that is worth anything."""
+        return replace(self, visitor=self.visitor._replace(session_id="", version=()))
+
+    async def kept_page(self, make: Callable[[Asked], str]) -> Response:
+        """A page of the partner's own: that made before, if it is the same still.
+
+        It is made as for a visitor without a session, so that nothing of one is kept. His mark is put in afterwards.
+        Where time alone changes a page, it does so at a whole minute.
+        """
+        portal, nobody = self.portal, self.without_session
+        minute = portal.clock.now().replace(second=0, microsecond=0)
+        state = (self.visitor.version, minute)
+        html = await portal.kept_pages.get(nobody.what, state, lambda: make(nobody).encode())
+        return HTMLResponse(html.replace(nobody.mark.encode(), self.mark.encode()))
+
+    async def kept_parts(self, state: Hashable, make: Callable[[Asked], Fragments]) -> Fragments:
+        """The live parts of such a page, of this state: one and the same for all who have it open."""
+        nobody = self.without_session
+        return await self.portal.kept_parts.get(nobody.what, state, lambda: make(nobody))
+
+    @property
+    def what(self) -> Hashable:
+        """All that a page of the partner's own depends on beside his rows and the time."""
+        scope, languages = self.request.scope, self.request.headers.get("accept-language", "")
+        return self.visitor, scope["path"], scope["query_string"], languages
 
     @property
     def mark(self) -> str:
@@ -205,7 +246,7 @@ def _endpoint(portal: Portal, row: Row) -> Callable[[Request], Awaitable[Respons
 async def _admitted(portal: Portal, request: Request, row: Row) -> Visitor:
     """Who is asking, if the row is open to him. Raises NotHere, as for a page that does not exist."""
     session_id = request.cookies.get(portal.cookies.session, "")
-    visitor = await run_in_threadpool(portal.sessions.find, session_id)
+    visitor = await run_in_threadpool(portal.visitor, session_id)
     if visitor is None:
         REFUSED.labels("no-session").inc()
         raise NotHere

@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, case, delete, func, insert, select, update
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +23,7 @@ from deploy.runtime.settings import Settings, secret
 from services.kit.contacts import Standing
 from services.kit.database import reading
 from services.kit.links import Invitation
-from services.portal.tables import contacts, sessions
+from services.portal.tables import contacts, page_versions, sessions
 
 LIFETIME = timedelta(hours=12)
 IDLE = timedelta(minutes=30)
@@ -32,6 +32,22 @@ _NOTED_EVERY = timedelta(minutes=1)
 CONFIRMED_FOR = timedelta(minutes=15)
 """How long a second factor opens what needs one, counted from when it was shown."""
 PARTNER, STAFF = "partner", "staff"
+_IS_CONTACT = and_(
+    sessions.c.audience == PARTNER,
+    contacts.c.contact_id == sessions.c.person,
+    contacts.c.partner_id == sessions.c.partner_id,
+    contacts.c.removed_at.is_(None),
+)
+_SHOWN = case((sessions.c.viewing != "", sessions.c.viewing), else_=sessions.c.partner_id)
+_FIND = (
+    select(
+        sessions, contacts.c.standing, contacts.c.language, func.coalesce(page_versions.c.version, 0).label("version")
+    )
+    .outerjoin(contacts, _IS_CONTACT)
+    .outerjoin(page_versions, page_versions.c.partner_id == _SHOWN)
+    .where(sessions.c.id_hash == bindparam("wanted"))
+)
+"""Asked for each page, so it is one query, made once."""
 
 
 class Role(IntEnum):
@@ -61,6 +77,8 @@ class Visitor(NamedTuple):
     """Whether it is a contact of a partner who reads, and does nothing else."""
     language: str = ""
     """What a contact of a partner is spoken to in; empty: what the partner is."""
+    version: tuple[int, ...] = ()
+    """Another one as soon as something has changed that the pages of this partner, or of ``viewing``, show."""
 
     def as_partner(self) -> Visitor:
         """The visitor that pages of ``viewing`` are made for. They show that it is not he himself."""
@@ -108,28 +126,29 @@ class Sessions:
         if not session_id:
             return None
         now = self._clock.now()
-        own = sessions.c.id_hash == _hash(session_id)
-        query = select(sessions, contacts.c.standing, contacts.c.language).outerjoin(contacts, _IS_CONTACT).where(own)
+        id_hash = _hash(session_id)
         with reading(self._engine).connect() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_FIND, {"wanted": id_hash}).one_or_none()
         if row is None or now - row.opened_at >= LIFETIME or now - row.used_at >= IDLE:
             return None
         if row.audience == PARTNER and row.person and row.standing is None:  # he was removed
             return None
         if used and now - row.used_at >= _NOTED_EVERY:
             with self._engine.begin() as connection:
-                connection.execute(update(sessions).where(own).values(used_at=now))
+                connection.execute(update(sessions).where(sessions.c.id_hash == id_hash).values(used_at=now))
         accountant = row.standing is not None and row.standing != Standing.OWNER
+        confirmed = row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR
         return Visitor(
-            row.audience,
-            row.partner_id,
-            session_id,
-            row.person,
-            Role(row.role),
-            not accountant and row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR,
-            row.viewing,
-            accountant,
-            row.language or "",
+            audience=row.audience,
+            partner_id=row.partner_id,
+            session_id=session_id,
+            person=row.person,
+            role=Role(row.role),
+            confirmed=confirmed and not accountant,
+            viewing=row.viewing,
+            accountant=accountant,
+            language=row.language or "",
+            version=(row.version,),
         )
 
     def now(self) -> datetime:
@@ -155,14 +174,6 @@ def end_all(connection: Connection, audience: str, partner_id: str = "", person:
     """End every session of a partner, or of somebody among the staff. Answers how many there were."""
     whose = and_(sessions.c.audience == audience, sessions.c.partner_id == partner_id, sessions.c.person == person)
     return connection.execute(delete(sessions).where(whose)).rowcount
-
-
-_IS_CONTACT = and_(
-    sessions.c.audience == PARTNER,
-    contacts.c.contact_id == sessions.c.person,
-    contacts.c.partner_id == sessions.c.partner_id,
-    contacts.c.removed_at.is_(None),
-)
 
 
 def _note(connection: Connection, session_id: str, **facts: Any) -> None:

@@ -46,9 +46,7 @@ class Guarded:
                 kept = (static or scope["path"].startswith("/brand/")) and message["status"] in (200, 304)
                 headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-store"
                 REQUESTS.labels(page, str(message["status"])).inc()
-                seconds = time.monotonic() - began
-                SECONDS.labels(page).observe(seconds)
-                headers["Server-Timing"] = f"app;dur={1000 * seconds:.1f}"  # browsers show it to who looks for it
+                SECONDS.labels(page).observe(time.monotonic() - began)
             await send(message)
 
         await self._app(scope, receive, send_guarded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, TypeVar
 
@@ -32,12 +32,17 @@ class Fragments(NamedTuple):
         """The same for the same content."""
         return hashlib.blake2b("\0".join(self.regions.values()).encode(), digest_size=8).hexdigest()
 
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about: two a character, as where there is a euro sign."""
+        return 2 * sum(map(len, self.regions.values()))
+
 
 Found = TypeVar("Found")
-Render = Callable[[], Fragments | None]
-"""Makes the fragments afresh; None when the visitor may not see them any more."""
-Still = Callable[[], object]
-"""Something that is another where time alone has changed the page; None when the visitor may not see it any more."""
+Render = Callable[[Hashable], Awaitable[Fragments | None]]
+"""Makes the fragments of this state; None when the visitor may not see them any more."""
+Still = Callable[[], Hashable | None]
+"""The state: another one where time or a change makes another page; None when the visitor may not see it any more."""
 
 
 class Changes:
@@ -101,11 +106,11 @@ async def stream(
     """Server-sent events: the regions that differ from what was sent before; a comment where nothing does.
 
     ``seen`` is the version that the visitor has. Renders when woken, and asks ``still`` every so many seconds whether
-    time alone has changed the page, which costs little where nothing happens; then rests for some seconds, so that a
-    burst of sales becomes a few updates.
+    something else has changed the page, which costs little where nothing happens; then rests for some seconds, so that
+    a burst of sales becomes a few updates.
     """
     sent: dict[str, str] = {}
-    known: object = None
+    known: Hashable | None = None
     with changes.watch(partner_id) as changed:
         changed.set()
         while not changes.closed:
@@ -116,7 +121,7 @@ async def stream(
                 yield ": still here\n\n"
                 await _wait(changed, look_every)
                 continue
-            found = await changes.apart(render) if known is not None else None
+            found = await render(known) if known is not None else None
             if found is None:
                 yield "event: ended\ndata:\n\n"
                 return

@@ -30,6 +30,7 @@ from schemas.values import Quarter
 from services.kit.consumer import Batch, Received, Subscription
 from services.kit.database import upsert
 from services.portal import contacts, preferences, tables
+from services.portal.counted import count_change
 
 Row = dict[str, Any]
 SETTLED = -(1 << 62)
@@ -52,7 +53,7 @@ def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
                 _shut_out(batch.connection, [row["partner_id"] for row in gone])
             if table is tables.sale_lines:
                 _index_serials(batch.connection, rows + gone)
-            touched({row["partner_id"] for row in rows + gone})
+            _changed(batch.connection, rows + gone)
 
         return handle
 
@@ -61,9 +62,14 @@ def subscriptions(touched: Touched) -> tuple[Subscription, ...]:
             rows = [row_of(record.event) for record in batch.received if record.event is not None]
             if rows:
                 batch.connection.execute(upsert(table, batch.connection.engine).on_conflict_do_nothing(), rows)
-            touched({row["partner_id"] for row in rows})
+            _changed(batch.connection, rows)
 
         return handle
+
+    def _changed(connection: Connection, rows: list[Row]) -> None:
+        partner_ids = {row["partner_id"] for row in rows}
+        count_change(connection, partner_ids)
+        touched(partner_ids)
 
     return (
         Subscription(topics.PARTNERS, latest(tables.partners, partner_row, lambda key: {"partner_id": key})),

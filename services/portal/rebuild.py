@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, Table, Text, collate, delete, insert, select
+from sqlalchemy import Connection, Engine, Row, Table, Text, collate, delete, insert, select, union
 
 from deploy.runtime.clock import Clock
 from deploy.runtime.settings import Settings
@@ -19,6 +19,7 @@ from schemas.codec import Codec
 from services.kit.consumer import Reader
 from services.kit.database import open_engine, reading
 from services.portal import tables
+from services.portal.counted import count_change
 from services.portal.projector import subscriptions
 from services.portal.tables import MIGRATIONS, metadata
 
@@ -108,13 +109,20 @@ def put_in_place(anew: Engine, used: Engine) -> int:
     """
     copied = 0
     with reading(anew).connect() as source, used.begin() as connection:
+        known = _partners(connection) | _partners(source)
         for table in (*PROJECTED, *(metadata.tables[name] for name in _READING)):
             connection.execute(delete(table))
             rows = iter(source.execute(select(table).execution_options(yield_per=_CHUNK)))
             while chunk := [dict(row._mapping) for row in islice(rows, _CHUNK)]:
                 connection.execute(insert(table), chunk)
                 copied += len(chunk)
+        count_change(connection, known)
     return copied
+
+
+def _partners(connection: Connection) -> set[str]:
+    """All whom the read model speaks of."""
+    return set(connection.scalars(union(*(select(table.c.partner_id) for table in PROJECTED))))
 
 
 def _compare(anew: Engine, used: Engine) -> list[Difference]:

@@ -88,7 +88,7 @@ open_serials = Table(
     Column("partner_id", Text, primary_key=True),
     Column("sale_id", Text, primary_key=True),
     Column("serial_number", Text, primary_key=True),
-    Index("open_serials_by_serial", "serial_number", "partner_id"),
+    Index("open_serials_by_serial", "serial_number", "partner_id", "sale_id"),
 )
 
 tier_changes = Table(
@@ -140,6 +140,14 @@ payouts = Table(
     Column("end_to_end_id", Text),
     Column("execution_date", Date),
     Column("occurred_at", Instant, nullable=False),
+)
+
+# How often something was changed that the partner's pages show, counted with the change; see ``counted.py``.
+page_versions = Table(
+    "page_versions",
+    metadata,
+    Column("partner_id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
 )
 
 # Real time, not the programme's. Whoever reads this table can't sign in with what he finds: ids are hashed.

@@ -9,12 +9,20 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_time
 from babel.numbers import format_currency, get_currency_precision
 
 from schemas.events import LineStatus
 from schemas.values import Quarter
-from services.kit.speech import ENGLISH, Speech, catalogue, languages, locale_for, spoken
+from services.kit.speech import (
+    ENGLISH,
+    Speech,
+    catalogue,
+    formatted_date,
+    languages,
+    locale_for,
+    spoken,
+    time_of_day,
+)
 
 TEXTS = Path(__file__).parent / "texts"
 
@@ -46,7 +54,7 @@ class Voice(Speech):
 
     def short_date(self, day: date) -> str:
         """Day and month: the year is known from the quarter."""
-        return format_date(day, "d MMM", self.locale)
+        return formatted_date(day, "d MMM", self.locale)
 
     def short_iso(self, day: str) -> str:
         """The same from a date as it is kept in JSON."""
@@ -57,12 +65,12 @@ class Voice(Speech):
         return instant.astimezone(self.zone).date()
 
     def month(self, day: date) -> str:
-        return format_date(day, "LLL", self.locale)
+        return formatted_date(day, "LLL", self.locale)
 
     def short_moment(self, instant: datetime) -> str:
         """The same without the year."""
         local = instant.astimezone(self.zone)
-        return f"{self.short_date(local.date())}, {format_time(local, 'short', locale=self.locale)}"
+        return f"{self.short_date(local.date())}, {time_of_day(local.hour, local.minute, self.locale)}"
 
     def quarter(self, quarter: Quarter) -> str:
         """``Q4 2026``."""

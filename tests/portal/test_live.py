@@ -7,8 +7,12 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from services.kit.listening import listening
+from services.portal.auth import Cookies, Role, Sessions
 from services.portal.live import EVERYBODY, Changes, Fragments, stream
 from tests.conftest import free_ports
 from tests.portal.conftest import Site
@@ -25,13 +29,13 @@ class Shown:
         self.day: str | None = "Monday"
         self.rendered = 0
 
-    def render(self) -> Fragments | None:
+    async def render(self, _: object) -> Fragments | None:
         self.rendered += 1
         if self.text is None:
             return None
         return Fragments({"a": self.text, "b": "same"}, f"now {self.text}", {"clock": self.passing})
 
-    def still(self) -> object:
+    def still(self) -> str | None:
         return self.day
 
 
@@ -88,7 +92,7 @@ def test_the_programme_page_is_woken_by_any_partner() -> None:
 def test_who_has_seen_the_page_is_sent_nothing_but_the_time() -> None:
     async def scenario() -> None:
         shown = Shown()
-        found = shown.render()
+        found = await shown.render("")
         assert found is not None
         stream_ = follow(Changes(), shown, seen=found.version)
         assert said(await anext(stream_)) == {"regions": {"clock": "12:00"}, "say": ""}
@@ -150,6 +154,26 @@ def test_the_number_of_streams_is_bounded(site: Site) -> None:
     settings = replace(site.settings, live_streams=0)
     answer = Site(settings, site.programme, site.engine).signed_in("P1").get("/events")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+def test_who_looks_at_another_partner_by_now_is_sent_no_more_of_the_one_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    async def caught(*arguments: Any) -> AsyncIterator[str]:
+        asked.append(arguments)
+        yield ": still here\n\n"
+
+    monkeypatch.setattr("services.portal.routes.live.stream", caught)
+    browser = site.staff(Role.VIEWER, viewing="P1")
+    browser.get("/events")
+    still = asked[0][3]
+    assert still() is not None
+    with site.engine.begin() as connection:
+        session_id = browser.cookies.get(Cookies(site.settings).session, "")
+        Sessions(site.engine, site.real).view(connection, session_id, "P2")
+    assert still() is None
 
 
 def test_a_page_does_not_wait_for_the_kernel_to_collect_more_of_it() -> None:

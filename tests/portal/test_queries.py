@@ -101,7 +101,7 @@ def test_every_query_about_a_partner_binds_him_first(engine: Engine, programme: 
         rows.standings()
         rows.payouts()
     selects = [(sql, bound) for sql, bound in asked if sql.startswith(("SELECT", "WITH"))]
-    assert len(selects) == 18
+    assert len(selects) == 20
     for sql, bound in selects:
         first = next(iter(bound.values() if isinstance(bound, dict) else bound))  # type: ignore[call-overload]
         assert first == "P1", sql

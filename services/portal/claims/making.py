@@ -18,6 +18,7 @@ from services.portal.claims.known import Known, known_already
 from services.portal.claims.proofs import Proof
 from services.portal.claims.reading import Claimed
 from services.portal.claims.tables import OPEN, Status, claim_proofs, claim_reports, claim_serials, claim_steps, claims
+from services.portal.counted import count_change
 
 CLAIMS_A_DAY = 1000
 """By one partner, within 24 hours."""
@@ -113,7 +114,10 @@ def move(
         .where(claims.c.claim_id == claim.claim_id, claims.c.version == claim.version, claims.c.status.in_(before))
         .values(status=to, version=claim.version + 1, changed_at=now, **facts)
     )
-    return moved.rowcount == 1
+    if moved.rowcount != 1:
+        return False
+    count_change(connection, [claim.partner_id])
+    return True
 
 
 def step(connection: Connection, claim_id: str, what: Status, now: datetime, **facts: Any) -> None:

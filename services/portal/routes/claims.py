@@ -78,10 +78,8 @@ async def show_claim(asked: Asked) -> Response:
 async def follow_claim(asked: Asked) -> Response:
     """What changes on it, as it happens."""
 
-    def render() -> Fragments | None:
-        if asked.portal.sessions.find(asked.visitor.session_id, used=False) is None:
-            return None
-        return _facts(asked)[2]
+    async def render(_: object) -> Fragments:
+        return await asked.portal.changes.apart(lambda: _facts(asked)[2])
 
     await run_in_threadpool(_facts, asked)  # raises NotHere before the stream begins
     return follow(asked, asked.visitor.partner_id, render, rest=0.25)

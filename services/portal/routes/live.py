@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from starlette.responses import Response, StreamingResponse
 
 from deploy.runtime.clock import RealClock
@@ -18,11 +20,12 @@ def follow(asked: Asked, partner_id: str, render: Render, rest: float) -> Respon
     read_quarter(request.query_params)  # an address that is none is refused before the stream begins
     seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
 
-    def still() -> object:
-        if portal.sessions.find(asked.visitor.session_id, used=False) is None:
-            return None
+    def still() -> Hashable | None:
+        visitor, shown = portal.visitor(asked.visitor.session_id, used=False), asked.visitor.partner_id
+        if visitor is None or (shown and shown not in (visitor.viewing, visitor.partner_id)):
+            return None  # it has ended, or staff looks at another partner's pages by now
         now = portal.clock.now().astimezone(portal.programme.zone)
-        return now.date() if isinstance(portal.clock, RealClock) else now
+        return visitor.version, now.date() if isinstance(portal.clock, RealClock) else now
 
     events = stream(portal.changes, partner_id, render, still, seen, portal.pages.look_every, rest)
     return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

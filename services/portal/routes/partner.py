@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row as SqlRow
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from schemas.events import PreferenceSource
 from schemas.values import Quarter
@@ -46,22 +46,23 @@ _MEDIA_TYPES = {Form.PDF.value: "application/pdf", Form.CSV.value: "text/csv; ch
 async def show_partner(asked: Asked) -> Response:
     """The partner's own page."""
 
-    def render() -> str:
+    def make(asked: Asked) -> str:
         page, voice = _page(asked)
         parts = asked.portal.pages.partner_parts(page, voice)
         weekly, live = _wants_weekly_mail(asked, page), f"/events?quarter={page.quarter}"
         return asked.page("partner.html", voice, live, page=page, parts=parts, weekly_mail=weekly)
 
-    return HTMLResponse(await run_in_threadpool(render))
+    return await asked.kept_page(make)
 
 
 async def follow_partner(asked: Asked) -> Response:
     """What changes on it, as it happens."""
 
-    def render() -> Fragments | None:
-        if asked.portal.sessions.find(asked.visitor.session_id, used=False) is None:
-            return None
+    def make(asked: Asked) -> Fragments:
         return asked.portal.pages.partner_parts(*_page(asked))
+
+    async def render(state: Hashable) -> Fragments:
+        return await asked.kept_parts(state, make)
 
     return follow(asked, asked.visitor.partner_id, render, rest=0.25)
 
@@ -69,12 +70,12 @@ async def follow_partner(asked: Asked) -> Response:
 async def show_sales(asked: Asked) -> Response:
     """The partner's sales, page by page."""
 
-    def render() -> str:
+    def make(asked: Asked) -> str:
         with _rows(asked) as rows:
             page = sales_list(rows, asked.portal.programme, _sales_address(asked), asked.portal.clock.now())
         return asked.page("sales.html", voice_of(asked, page.partner), page=page)
 
-    return HTMLResponse(await run_in_threadpool(render))
+    return await asked.kept_page(make)
 
 
 async def give_sales_csv(asked: Asked) -> Response:
@@ -95,39 +96,39 @@ async def give_sales_xlsx(asked: Asked) -> Response:
 
 async def show_sale(asked: Asked) -> Response:
     """What is known of one sale. Its number is whatever a reporter wrote, so it is no part of a path."""
-    portal, sale_id = asked.portal, asked.request.query_params.get("id", "")
 
-    def render() -> str:
+    def make(asked: Asked) -> str:
+        portal, sale_id = asked.portal, asked.request.query_params.get("id", "")
         with _rows(asked) as rows:
             page = sale_history(rows, portal.programme, asked.visitor.partner_id, sale_id, portal.clock.now())
         return asked.page("sale.html", voice_of(asked, page.partner), page=page)
 
-    return HTMLResponse(await run_in_threadpool(render))
+    return await asked.kept_page(make)
 
 
 async def show_quarters(asked: Asked) -> Response:
     """All quarters of the partner, with their closes, payments and statements."""
-    portal, partner_id = asked.portal, asked.visitor.partner_id
 
-    def render() -> str:
+    def make(asked: Asked) -> str:
+        portal, partner_id = asked.portal, asked.visitor.partner_id
         cards = portal.shelf.of_partner(partner_id)
         with _rows(asked) as rows:
             page = quarters_page(rows, portal.programme, partner_id, portal.clock.now(), cards)
         return asked.page("quarters.html", voice_of(asked, page.partner), page=page)
 
-    return HTMLResponse(await run_in_threadpool(render))
+    return await asked.kept_page(make)
 
 
 async def show_why(asked: Asked) -> Response:
     """The partner's number, taken apart."""
-    portal = asked.portal
 
-    def render() -> str:
+    def make(asked: Asked) -> str:
+        portal = asked.portal
         with _rows(asked) as rows:
             page = why_page(rows, portal.programme, read_quarter(asked.request.query_params), portal.clock.now())
         return asked.page("why.html", voice_of(asked, page.partner), page=page)
 
-    return HTMLResponse(await run_in_threadpool(render))
+    return await asked.kept_page(make)
 
 
 async def give_statement(asked: Asked) -> Response:

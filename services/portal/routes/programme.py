@@ -42,10 +42,8 @@ async def show_programme(asked: Asked) -> Response:
 async def follow_programme(asked: Asked) -> Response:
     """What changes on it, as it happens."""
 
-    def render() -> Fragments | None:
-        if asked.portal.sessions.find(asked.visitor.session_id, used=False) is None:
-            return None
-        return asked.portal.pages.programme_parts(_page(asked), asked.voice())
+    async def render(_: object) -> Fragments:
+        return await asked.portal.changes.apart(lambda: asked.portal.pages.programme_parts(_page(asked), asked.voice()))
 
     return follow(asked, EVERYBODY, render, rest=1.0)
 
