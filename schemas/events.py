@@ -113,6 +113,8 @@ class SaleLine(Event, frozen=True, gc=False):
     """Content hashes of reports of the same sale that say something else and do not stand (the 16 smallest)."""
     source_offset: int = -1
     """Offset in ``sales`` of the latest record that changed this line."""
+    reported_by: str = ""
+    """Who made the report that stands. Empty while only a return is known, and in lines of before this was kept."""
 
 
 class Phase(StrEnum):

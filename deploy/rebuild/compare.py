@@ -196,7 +196,7 @@ class Comparison:
             what = f"sale {key.partition('/')[2]} stands there and was never reported"
             found.differences.append(Difference(line_owner(key), what))
             return
-        if live is not None and same(live, right):
+        if live is not None and (same(live, right) or _but_for_the_reporter(live, right, same)):
             return
         put[key] = right
         what = f"sale {right.sale_id} is missing: {_verdict(right)}" if live is None else _otherwise(live, right)
@@ -323,6 +323,11 @@ def tally_owner(key: str) -> str:
 def _verdict(line: SaleLine) -> str:
     reason = f" ({line.reason})" if line.reason else ""
     return f"{line.status.value}{reason}, {line.units} units"
+
+
+def _but_for_the_reporter(live: SaleLine, right: SaleLine, same: Callable[[Event, Event], bool]) -> bool:
+    """Whether a line of before the reporter was kept says the rest as it should."""
+    return not live.reported_by and same(live, replace(right, reported_by=""))
 
 
 def _otherwise(live: SaleLine, right: SaleLine) -> str:

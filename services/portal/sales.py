@@ -143,6 +143,7 @@ def table_header(voice: Voice) -> list[str]:
         voice.say("Why it does not count"),
         voice.say("What can be done"),
         voice.say("Serial numbers"),
+        voice.say("Reported by"),
         voice.say("Reported"),
         voice.say("Received"),
     ]
@@ -165,6 +166,7 @@ def table_rows(sales: Iterator[Row[Any]], programme: Programme, voice: Voice) ->
             voice.say(words.why) if words else "",
             voice.say(words.do) if words else "",
             sale.serial_numbers.replace("\n", ", "),
+            voice.reporter(sale.reported_by),
             sale.reported_at.astimezone(voice.zone),
             sale.recorded_at.astimezone(voice.zone),
         )

@@ -73,6 +73,7 @@ sale_lines = Table(
     Column("reported_at", Instant, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     Column("source_offset", BigInteger, nullable=False),
+    Column("reported_by", Text, nullable=False, server_default=""),  # empty: not known
     Index("sale_lines_newest", "partner_id", "quarter", "listed_on", "sale_id", "units"),
     Index("sale_lines_of_status", "partner_id", "quarter", "status", "listed_on", "sale_id"),
     Index("sale_lines_without_sale", "partner_id", "quarter", sqlite_where=_NO_SALE, postgresql_where=_NO_SALE),

@@ -93,6 +93,15 @@ class Voice(Speech):
                 return self.say("Returned")
         return status
 
+    def reporter(self, reported_by: str) -> str:
+        """Who reported a sale: for our own ways in there are words, everybody else is called as he calls himself."""
+        match reported_by:
+            case "claim":
+                return self.say("You, by a claim")
+            case "staff" | "by hand" | "sales import":
+                return self.say("The vendor")
+        return reported_by
+
     def country(self, code: str) -> str:
         """A country's name, or its code if there is none."""
         return str(self.locale.territories.get(code, code))

@@ -1,8 +1,8 @@
 """A sale's line: what is known of one sale, merged from reports in any order, and the verdict on it.
 
-Merging picks, among reports that disagree, the least by (reported at, content, broker time); so any order, repetition
-or delay of the same records ends in the same line (rules 4 and 5). What is recorded past the horizon of a sale that is
-known changes nothing (``settled``); it comes last in any order, since a broker's time never goes back.
+Merging picks, among reports that disagree, the least by (reported at, content, broker time, reporter); so any order,
+repetition or delay of the same records ends in the same line (rules 4 and 5). What is recorded past the horizon of a
+sale that is known changes nothing (``settled``); it comes last in any order, since a broker's time never goes back.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def first_report(
         recorded_at=recorded_at,
         content_hash=content_hash(sale),
         source_offset=offset,
+        reported_by=sale.reported_by,
     )
 
 
@@ -78,8 +79,8 @@ def with_sale(line: SaleLine | None, sale: SaleReported, recorded_at: datetime, 
     digest = content_hash(sale)
     if line is None or line.sold_on is None:
         return _line_of(sale, digest, recorded_at, offset, line.returns if line else ())
-    standing = (line.reported_at, line.content_hash, line.recorded_at)
-    if (sale.reported_at, digest, recorded_at) >= standing:
+    standing = (line.reported_at, line.content_hash, line.recorded_at, line.reported_by)
+    if (sale.reported_at, digest, recorded_at, sale.reported_by) >= standing:
         if digest == line.content_hash or digest in line.conflicts:
             return line
         return replace(line, conflicts=_least(line.conflicts, digest), source_offset=offset)
@@ -227,6 +228,7 @@ def _line_of(
         content_hash=digest,
         returns=returns,
         source_offset=offset,
+        reported_by=sale.reported_by,
     )
 
 

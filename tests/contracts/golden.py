@@ -35,6 +35,7 @@ SAMPLES: tuple[e.Event, ...] = (
     e.SaleLine(
         *("P-001", "S-1", e.LineStatus.COUNTED, "conflicting-resend", "2026Q4", "TS-100", 12, 10),
         *(date(2026, 11, 1), ("SN-ä",), _NOON, _LATER, "8899aabbccddeeff", (_RETURN,), ("ffeeddccbbaa9988",), 2**40),
+        reported_by="distributor-ä",
     ),
     e.Position("sales", "lpJ8rVvVQ0u4xQmVZ0mP5w", 2**40, 7, "0123456789abcdef"),
     SettledSales("P-001", "2026Q4", 49, 7, 1, 2, 3, bytes(range(120, 136))),

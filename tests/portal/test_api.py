@@ -55,9 +55,10 @@ def test_sales_are_read_on_from_the_cursor_and_no_change_is_missed(site: Site) -
     assert ([sale["sale_id"] for sale in rest["sales"]], rest["more"]) == (["S-3"], False)
     assert rest["sales"][0]["reason"] == "product-not-in-programme"
     assert first["sales"][0]["serial_numbers"] == ["MP0001"]
-    feed(site.engine, a_line("P1", "S-1", 39))
+    feed(site.engine, a_line("P1", "S-1", 39, reported_by="claim"))
     changed = ask(site, f"/sales?after={rest['cursor']}", token).json()
     assert [(sale["sale_id"], sale["units"]) for sale in changed["sales"]] == [("S-1", 39)]
+    assert [sale["reported_by"] for sale in first["sales"] + changed["sales"]] == ["", "", "claim"]
     again = ask(site, f"/sales?after={changed['cursor']}", token).json()
     assert again == {"sales": [], "cursor": changed["cursor"], "more": False}
 

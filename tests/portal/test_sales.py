@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -18,9 +19,9 @@ from tests.portal.test_exports import cells
 from tests.portal.test_pages import words
 
 
-def links(html: str, name: str) -> str:
+def links(page: str, name: str) -> str:
     """Where the link of this name leads."""
-    before = html.split(f">{name}</a>")[0]
+    before = page.split(f">{name}</a>")[0]
     return before.rsplit('href="', 1)[1].split('"')[0].replace("&amp;", "&")
 
 
@@ -78,6 +79,27 @@ def test_the_workbook_holds_the_same(site: Site) -> None:
     answer = site.signed_in("P1").get("/sales.xlsx?quarter=all")
     assert answer.headers["content-disposition"] == 'attachment; filename="sales-all.xlsx"'
     assert [row[0] for row in cells(answer.content)] == ["Sale", "S-3", "S-2", "S-1"]
+
+
+@pytest.mark.parametrize(
+    ("reported_by", "shown"),
+    [
+        ("ACME <Distribution>", "ACME &lt;Distribution&gt;"),
+        ("claim", "You, by a claim"),
+        ("sales import", "The vendor"),
+    ],
+)
+def test_who_reported_a_sale_is_shown_wherever_the_sale_is(site: Site, reported_by: str, shown: str) -> None:
+    partner = site.signed_in("P1")
+    assert "Reported by" not in partner.get("/sale?id=S-1").text
+    assert "Reported by" not in partner.get("/sales").text
+    feed(site.engine, a_line("P1", "S-1", 40, reported_by=reported_by))
+    for page in ("/sale?id=S-1", "/sales"):
+        assert f"<dt>Reported by</dt><dd>{shown}</dd>" in partner.get(page).text
+    reporters = {row["Sale"]: row["Reported by"] for row in table(partner, "/sales.csv?quarter=all")}
+    assert reporters == {"S-1": html.unescape(shown), "S-2": "", "S-3": ""}
+    titles, *rows = cells(partner.get("/sales.xlsx?quarter=all").content)
+    assert {row[0]: row[titles.index("Reported by")] for row in rows}["S-1"] == html.unescape(shown)
 
 
 def test_a_file_speaks_the_partners_language(site: Site) -> None:

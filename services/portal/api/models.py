@@ -54,6 +54,7 @@ class Sale(BaseModel):
     reason: str | None = Field(description="Why it does not count, as a code")
     returns: list[Return]
     conflicting_reports: int
+    reported_by: str = Field(description="Who made the report that stands; empty if that is not known")
     reported_at: datetime
     recorded_at: datetime
 
