@@ -15,7 +15,7 @@ from services.kit.office.protocol import Actor, Role
 from services.portal import contacts
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("staffel.portal")
-_EVERY_SECONDS = 5.0
+_EVERY_SECONDS = 2.0
 _PORTAL = Actor(Role.OPERATOR, "portal")
 """It passes on what somebody did a while ago: the record says who."""
 

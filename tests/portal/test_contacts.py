@@ -26,7 +26,7 @@ from services.portal.audit import Wanted, entries
 from services.portal.auth import CONFIRMED_FOR, Role
 from services.portal.identity.codes import Codes, Purpose
 from services.portal.offices import open_offices
-from services.portal.settling import settle
+from services.portal.settling import Settler, settle
 from services.portal.tables import contacts as kept
 from services.portal.tables import metadata
 from streams.rules.terms import Programme
@@ -34,6 +34,7 @@ from tests.portal.beside import Town, send, town
 from tests.portal.claiming import claim, made, pdf
 from tests.portal.conftest import Site, redeem
 from tests.portal.feeding import NOON, a_close, a_line, a_partner, a_payout, a_tally, feed, feed_records
+from tests.waiting import until
 
 PAGE = "/details/contacts"
 FORM = {"name": "Sam Zahl", "email": "sam@zahl.example", "standing": "accountant", "language": "fr"}
@@ -194,6 +195,17 @@ def site_office(beside: Town) -> Client:
     return open_offices(beside.settings).notification
 
 
+def test_notification_is_told_as_soon_as_it_is_back(beside: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.portal.settling._EVERY_SECONDS", 0.01)
+    contact_id = named(beside)
+    beside.closes("notification")
+    act(beside, contact_id, "remove")
+    settler = Settler(beside.site.engine, site_office(beside))
+    beside.opens("notification")
+    until(lambda: "contact-removed" in {kind for kind, *_ in mails(beside)}, 20, "notification to be told")
+    settler.stop()
+
+
 def test_somebody_is_shut_out_while_nobody_knows_his_name(beside: Town) -> None:
     contact_id = named(beside)
     beside.closes("notification")
@@ -226,6 +238,7 @@ def test_an_accountant_who_becomes_an_owner_comes_in_anew(beside: Town) -> None:
     assert browser.get("/").status_code == 404
     redeem(browser, beside.site.link("P1", contact_id))
     assert browser.get("/details").status_code == 200
+    settle(beside.site.engine, site_office(beside))
     assert [kind for kind, *_ in mails(beside)] == ["invitation", "contact-added", "contact-changed"]
 
 
@@ -307,6 +320,8 @@ def test_naming_that_was_cut_short_can_be_undone(beside: Town) -> None:
     assert beside.site.browser().get(beside.site.link("P1", contact_id)).status_code == 404
     assert act(beside, contact_id, "remove").status_code == 303
     assert "Sam" not in beside.partner("P1", confirmed=True).get(PAGE).text
+    assert settle(beside.site.engine, site_office(beside)) == 1
+    assert "Sam" not in beside.partner("P1", confirmed=True).get(PAGE).text
 
 
 def test_an_address_that_takes_no_mail_is_said(beside: Town) -> None:
@@ -322,6 +337,7 @@ def test_names_and_addresses_stay_with_notification(beside: Town, caplog: pytest
     act(beside, contact_id, "change", standing="owner", language="de")
     send(beside.partner("P1", confirmed=True), PAGE, PAGE, **FORM)
     act(beside, contact_id, "remove")
+    settle(beside.site.engine, site_office(beside))
     with beside.site.engine.connect() as connection:
         rows = str([connection.execute(select(table)).all() for table in metadata.sorted_tables])
     said = rows + caplog.text + generate_latest(REGISTRY).decode()

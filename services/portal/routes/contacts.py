@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ from sqlalchemy import Row as SqlRow
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from deploy.runtime.errors import StaffelError
 from services.kit.contacts import Standing, new_contact_id
 from services.kit.office.client import Away
 from services.kit.office.client import Refused as NotDone
@@ -26,7 +24,6 @@ from services.portal.offices import Contact, acting
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.routes.counter import calmly, said, shown
 from services.portal.routes.partner import voice_of
-from services.portal.settling import settle
 from services.portal.views import NotHere
 
 PATH = "/details/contacts"
@@ -123,7 +120,7 @@ async def make_code(asked: Asked) -> Response:
 
 
 async def _acted(asked: Asked, what: str, act: Callable[[Connection, str, str], bool], **details: str) -> Response:
-    """Do something with one of them, with its note in the record; then pass it on to notification."""
+    """Do something with one of them, with its note in the record. Notification is told a moment later."""
     contact_id, partner_id = asked.request.path_params["contact_id"], asked.visitor.partner_id
 
     def do() -> Response:
@@ -131,8 +128,6 @@ async def _acted(asked: Asked, what: str, act: Callable[[Connection, str, str], 
             if not act(connection, partner_id, contact_id):
                 raise NotHere
             note(connection, actor(asked.visitor), what, partner_id, contact=contact_id, **details)
-        with suppress(StaffelError):  # it is told again until it has heard
-            settle(asked.portal.engine, asked.portal.offices.notification)
         return RedirectResponse(f"{PATH}?done={what}", 303)
 
     return await run_in_threadpool(do)
