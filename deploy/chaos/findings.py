@@ -39,6 +39,7 @@ from schemas.topics import (
     SALE_LINES,
     SALES,
     SALES_BYTES_MAX,
+    SETTLED_LINES,
     TALLIES,
     TIER_CHANGES,
     WEEKLY_SUMMARIES,
@@ -98,7 +99,10 @@ class _Prover:
             for m in records(self._settings, DEAD_LETTERS)
         )
         lines = {
-            (event.partner_id, event.sale_id) for _, _, event in self._told(SALE_LINES) if isinstance(event, SaleLine)
+            (event.partner_id, event.sale_id)
+            for topic in (SALE_LINES, SETTLED_LINES)
+            for _, _, event in self._told(topic)
+            if isinstance(event, SaleLine)
         }
         copies: Counter[str] = Counter()
         strays: set[str] = set()
@@ -200,11 +204,9 @@ class _Prover:
 
     def _told(self, topic: Topic) -> Iterator[Told]:
         for message in records(self._settings, topic):
-            yield (
-                message.partition(),
-                header(kafka.headers_of(message), "ce_id"),
-                self._codec.decode(topic, message.value()),
-            )
+            value, event_id = message.value(), header(kafka.headers_of(message), "ce_id")
+            if value is not None:  # a line that moved to where settled ones are says nothing here
+                yield message.partition(), event_id, self._codec.decode(topic, value)
 
     def _event(self, topic: Topic, message: Message) -> Event | None:
         """The event in a source's record; None if it must have been put aside. A partner who left is Membership's."""

@@ -187,7 +187,8 @@ class Watch:
                 return
             raise StaffelError(f"reading {message.topic()} failed: {error.str()}")
         topic = self._topics[message.topic()]
-        event = self._codec.decode(topic, message.value()) if topic.events else None
+        value = message.value()
+        event = self._codec.decode(topic, value) if topic.events and value is not None else None
         with self._lock:
             self._counts[topic.name] += 1
             if event is not None:
