@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from schemas.events import CloseKind, PayoutStatus
@@ -33,7 +33,7 @@ from streams.rules.terms import Programme
 from tests.portal.beside import Town, send, town
 from tests.portal.claiming import claim, made, pdf
 from tests.portal.conftest import Site, redeem
-from tests.portal.feeding import NOON, a_close, a_line, a_partner, a_payout, a_tally, feed, feed_records
+from tests.portal.feeding import a_close, a_partner, a_payout, a_tally, feed
 from tests.waiting import until
 
 PAGE = "/details/contacts"
@@ -354,29 +354,3 @@ def test_a_partners_data_tells_whom_he_named(beside: Town) -> None:
     assert "Sam" not in beside.partner("P2", confirmed=True).get("/details/my-data.json").text
     beside.closes("notification")
     assert "did not answer" in beside.partner("P1").get("/details/my-data.json").json()["contacts"]
-
-
-def test_what_is_told_late_is_not_lost_and_what_changed_meanwhile_is_told_too(engine: Engine) -> None:
-    with engine.begin() as connection:
-        contacts.add(connection, "P1", "c-aaaaaaaaaaaaa", Standing.OWNER, "en", NOON)
-        assert contacts.untold(connection) == []
-        later = NOON + timedelta(seconds=1)
-        assert contacts.change(connection, "P1", "c-aaaaaaaaaaaaa", Standing.ACCOUNTANT, "en", later)
-        (first,) = contacts.untold(connection)
-        assert contacts.remove(connection, "P1", "c-aaaaaaaaaaaaa", later + timedelta(seconds=1))
-        contacts.was_told(connection, first)
-        (second,) = contacts.untold(connection)
-        assert second.removed_at is not None
-        assert not contacts.change(connection, "P1", "c-aaaaaaaaaaaaa", Standing.OWNER, "en", later)
-        contacts.was_told(connection, second)
-        assert connection.execute(select(kept)).all() == []
-
-
-def test_nobody_comes_in_for_a_partner_who_was_erased(engine: Engine) -> None:
-    feed(engine, a_partner("P1"), a_partner("P2"), a_line("P1", "S-1", 1))
-    with engine.begin() as connection:
-        for partner_id, contact_id in (("P1", "c-aaaaaaaaaaaaa"), ("P2", "c-bbbbbbbbbbbbb")):
-            contacts.add(connection, partner_id, contact_id, Standing.OWNER, "en", NOON)
-    feed_records(engine, [("P1", None)])
-    with engine.connect() as connection:
-        assert connection.execute(select(kept.c.partner_id)).scalars().all() == ["P2"]
