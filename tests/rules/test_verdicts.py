@@ -164,6 +164,11 @@ def test_of_returns_that_exceed_the_sale_the_later_one_does_whatever_came_first(
         ]
 
 
+def test_a_return_of_nothing_says_why_it_takes_nothing() -> None:
+    bench = Bench().feed(a_partner(), a_sale(units=5), a_return(units=0))
+    assert (line(bench).units, line(bench).returns[0].reason) == (5, Reason.QUANTITY_BELOW_ONE)
+
+
 def test_the_same_return_twice_takes_away_once() -> None:
     bench = Bench().feed(a_partner(), a_sale(units=5), a_return(units=2), a_return(units=2, minute=5))
     assert line(bench).units == 3
