@@ -46,7 +46,8 @@ def play(loaded: Loaded, wishes: Wishes) -> Exit:
                 f"the demo makes things up and runs on parts of its own, but {loaded.sources[name]} names a real one",
                 f"unset STAFFEL_{name.upper()}",
             )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts its background jobs deaf to the first
+        signal.signal(number, signal.default_int_handler)
     note(f"Making up a quarter of {wishes.partners} partners (seed {wishes.seed})")
     scenario = make(wishes.seed, wishes.partners)
     with _folder(wishes.data) as data:
