@@ -163,7 +163,7 @@ class Wire:
         consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in range(self.settings.partitions)])
         found, ended = [], set()
         while len(ended) < self.settings.partitions:
-            for message in consumer.consume(5000, 1.0):
+            for message in consumer.consume(5000, 0.1):
                 if message.error() is None:
                     found.append(message)
                 elif message.error().code() == KafkaError._PARTITION_EOF:
