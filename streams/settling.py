@@ -41,9 +41,11 @@ class Settling:
             return []
         assert self._leaving is not None
         chosen: list[Portion] = []
+        lines = 0
         for portion in self._leaving:
             chosen.append(portion)
-            if sum(len(each.sale_ids) for each in chosen) >= _LINES:
+            lines += len(portion.sale_ids)
+            if lines >= _LINES:
                 return chosen
         if not chosen:
             self._leaving = None
