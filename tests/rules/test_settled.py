@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.events import Partner, SaleReported, SaleReturned
+from schemas.packed import pack
 from schemas.values import Quarter
 from streams.rules.calendar import over_by
-from streams.rules.settled import Settled, is_among, key_of, portions
+from streams.rules.settled import Settled, digest, is_among, key_of, portions
 from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale
 from tests.rules.test_any_order import START, let_time_pass, partners, returns, sales
 
@@ -125,3 +127,35 @@ def test_a_partners_many_lines_leave_in_portions_and_each_is_known_again() -> No
     assert all(is_among(known, sale_id) for sale_id in packed)
     assert not any(is_among(known, f"T{n}") for n in range(5_003))
     assert settled.weight("P1", "2026Q4")[:2] == (5003, 5003)
+
+
+def test_what_stays_of_sales_has_their_hashes_in_order_and_the_first_of_them_in_its_key() -> None:
+    bench = Bench().feed(a_partner(), *(a_sale(f"S{n}") for n in range(9)))
+    (portion,) = portions("P1", bench.state.packed_lines("P1"), over_by(bench.programme, OVER))
+    hashes = sorted(digest(f"S{n}").to_bytes(8, "big") for n in range(9))
+    assert portion.sales.sales == b"".join(hashes)
+    assert key_of(portion.sales) == f"P1/2026Q4/{hashes[0].hex()}"
+
+
+def test_of_several_quarters_the_earliest_leaves_first() -> None:
+    bench = Bench(START).feed(a_partner())
+    days = [date(2026, month, 20) for month in (8, 2, 11, 5)]
+    for number, day in enumerate(days):
+        recorded_at = datetime(day.year, day.month, 21, tzinfo=UTC)
+        bench.feed(a_sale(f"S{number}", on=day), recorded_at=recorded_at)
+    found = portions("P1", bench.state.packed_lines("P1"), over_by(bench.programme, OVER))
+    assert [portion.sales.quarter for portion in found] == ["2026Q1", "2026Q2", "2026Q3", "2026Q4"]
+
+
+def test_large_lines_leave_in_portions_that_fit_into_a_transaction() -> None:
+    """A portion ends with the line that makes it larger than four megabytes."""
+    bench = Bench().feed(a_partner(), a_sale())
+    line = bench.state.line("P1", "S1")
+    assert line is not None
+    megabyte, long = 1 << 20, 1 << 19
+    missing = megabyte - len(pack(replace(line, product_id="x" * long)))
+    packed = pack(replace(line, product_id="x" * (long + missing)))
+    assert len(packed) == megabyte
+    many = {f"S{n}": packed for n in range(11)}
+    found = portions("P1", many, over_by(bench.programme, OVER))
+    assert [len(portion.sale_ids) for portion in found] == [5, 5, 1]
