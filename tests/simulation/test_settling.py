@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from schemas.topics import PARTNERS, SALE_LINES, SALES, SETTLED_LINES, SETTLED_SALES
+from schemas.events import SaleReported
+from schemas.topics import MOVED_TO, PARTNERS, SALE_LINES, SALES, SETTLED_LINES, SETTLED_SALES
 from streams.partition import Partition
+from streams.rules.state import State
+from streams.settling import Settling
+from tests.rules import facts
 from tests.rules.facts import a_partner, a_return, a_sale
+from tests.rules.test_any_order import let_time_pass
 from tests.simulation.given import PREFIX
 from tests.simulation.test_metrics import added
 from tests.simulation.test_partition import Bench
@@ -46,7 +51,9 @@ def test_lines_leave_when_nothing_can_change_them(bench: Bench) -> None:
         partition.apply_calendar()
     assert lines_of(partition) == set()
     assert [entry.key for entry in bench.committed(SETTLED_LINES)] == [b"P1/A", b"P1/B"]
-    assert [(e.key, e.value) for e in bench.committed(SALE_LINES)][2:] == [(b"P1/A", None), (b"P1/B", None)]
+    there = [(MOVED_TO, b"settled-lines")]
+    gone = bench.committed(SALE_LINES)[2:]
+    assert [(e.key, e.value, e.headers) for e in gone] == [(b"P1/A", None, there), (b"P1/B", None, there)]
     assert [sales.units for sales in bench.events(SETTLED_SALES)] == [10]
     bench.send(SALES, a_return("A"), a_sale("A", units=10))
     owner = Partition.take(0, bench.around)
@@ -93,3 +100,67 @@ def test_a_wrong_clock_lets_nothing_go(bench: Bench) -> None:
         with added(0, SETTLED):
             partition.apply_calendar()
     assert lines_of(partition) == {"A", "B"}
+
+
+# --- when it is looked, and how much goes at once --------------------------------------------------------------------
+
+
+class Asking:
+    """Asks what is to leave, a year later, as a partition does between batches."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.bench.true += A_YEAR
+        self.state = State()
+        self.asked = 0
+        self.answer: datetime | None = self.bench.now()
+        self._settling = Settling(self.bench.around)
+
+    def have(self, *sales: SaleReported) -> None:
+        """A state with sales of partners whom nobody knows."""
+        rules = facts.Bench().feed(*sales)
+        let_time_pass(rules, self.bench.now())
+        self.state = rules.state
+
+    def next(self) -> list[int]:
+        """How many lines leave, by portion. They are gone then."""
+        found = self._settling.next(self.state, self._applied_until)
+        self.state.settle(found)
+        return [len(portion.sale_ids) for portion in found]
+
+    def _applied_until(self) -> datetime | None:
+        self.asked += 1
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("later", "leaving"),
+    [(timedelta(0), []), (timedelta(hours=23, minutes=59), []), (timedelta(days=1), [1]), (-timedelta(hours=1), [1])],
+)
+def test_it_is_looked_once_a_day_or_when_the_clock_was_put_back(later: timedelta, leaving: list[int]) -> None:
+    asking = Asking()
+    assert asking.next() == []
+    asking.have(a_sale())
+    asking.bench.true += later.total_seconds()
+    assert asking.next() == leaving
+
+
+def test_who_does_not_know_how_far_he_has_come_is_asked_again_after_ten_seconds() -> None:
+    asking = Asking()
+    asking.have(a_sale())
+    until, asking.answer = asking.answer, None
+    for seconds, asked in ((0.0, 1), (9.5, 1), (0.5, 2), (9.5, 2), (0.5, 3)):
+        asking.bench.elapsed += seconds
+        assert (asking.next(), asking.asked) == ([], asked)
+    asking.answer = until
+    asking.bench.elapsed += 10
+    assert asking.next() == [1]
+
+
+def test_what_a_transaction_holds_leaves_at_once_and_the_rest_the_next_time() -> None:
+    asking = Asking()
+    asking.have(*(a_sale(f"S{n}", partner="P1") for n in range(4_999)), a_sale(partner="P2"), a_sale(partner="P3"))
+    assert [asking.next() for _ in range(2)] == [[4_999, 1], [1]]
+    assert asking.state.away == set()
+    assert asking.next() == []
+    assert (asking.state.away, asking.asked) == ({"P1", "P2", "P3"}, 1)
