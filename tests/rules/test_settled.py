@@ -13,6 +13,7 @@ from schemas.packed import pack
 from schemas.values import Quarter
 from streams.rules.calendar import over_by
 from streams.rules.settled import Settled, digest, is_among, key_of, portions
+from streams.rules.state import State
 from tests.rules.facts import NOON, Bench, a_partner, a_return, a_sale
 from tests.rules.test_any_order import START, let_time_pass, partners, returns, sales
 
@@ -112,6 +113,57 @@ def test_whom_the_registry_knows_or_to_whom_something_is_due_does_not_leave() ->
     assert bench.state.away == {"P3", "stranger"}
     assert {tally.partner_id for tally in bench.state.tallies()} == {"P1", "P2"}
     assert bench.state.known() == {"P1", "P2"}
+
+
+def test_who_has_nothing_that_could_leave_is_not_asked_for_again() -> None:
+    """Else a worker would ask the broker every ten seconds how far it has come."""
+    names = [f"P{n}" for n in range(9)]
+    bench = Bench().feed(*(a_partner(who) for who in names), *(a_sale("A", partner=who, units=30) for who in names))
+    bench.feed(*(a_sale("D", partner=who, on=date(2027, 7, 2)) for who in names), recorded_at=OVER + timedelta(days=2))
+    over = over_by(bench.programme, OVER)
+    assert bench.state.to_settle(over) == names
+    settle(bench)
+    assert bench.state.to_settle(over) == []
+    bench.feed(a_sale("late"), recorded_at=OVER)
+    assert bench.state.to_settle(over) == ["P1"]
+    assert settle(bench) == 1
+    assert bench.state.to_settle(over) == []
+
+
+def test_who_is_forgotten_after_his_lines_left_leaves_too() -> None:
+    bench = Bench().feed(a_partner(left_on=date(2026, 12, 31)), a_sale(units=10))
+    let_time_pass(bench, OVER)
+    settle(bench)
+    assert (bench.state.away, bench.state.to_settle(over_by(bench.programme, OVER))) == (set(), []), "he is known"
+    draft = bench.draft()
+    draft.partner("P1", None, OVER)
+    bench.keep(draft)
+    assert bench.state.to_settle(over_by(bench.programme, OVER)) == ["P1"]
+    settle(bench)
+    assert bench.state.away == {"P1"}
+
+
+def test_a_stranger_stays_while_something_of_his_may_still_move() -> None:
+    """A return whose sale may come, or a standing in a quarter that is not over, or not closed."""
+    day = date(2026, 9, 2)
+    bench = Bench(START).feed(*(a_sale(partner=who, on=day) for who in ("done", "waiting")))
+    bench.feed(a_return("B", partner="waiting"), a_sale(partner="moved", minute=2))
+    bench.feed(a_sale(partner="moved", on=day, minute=1))
+    over = {"2026Q3"}.__contains__
+    bench.state.settle(bench.state.portions(bench.state.to_settle(over), over))
+    bench.state.let_go(over)
+    assert bench.state.away == set(), "the quarter is not closed"
+    let_time_pass(bench, OVER)
+    bench.state.let_go(over)
+    assert bench.state.away == {"done"}
+
+
+def test_settled_sales_without_a_tally_are_named() -> None:
+    bench = Bench().feed(a_partner(), a_sale())
+    (portion,) = portions("P1", bench.state.packed_lines("P1"), over_by(bench.programme, OVER))
+    restored = State()
+    restored.settled.keep([portion.sales])
+    assert restored.check(0).differences == ["P1 2026Q4: lines without a tally"]
 
 
 def test_a_partners_many_lines_leave_in_portions_and_each_is_known_again() -> None:
