@@ -90,8 +90,8 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
             _refuse_if_told(reader, admin, around, partition, ends[POSITIONS.name])
         _keep_lines(restored.state, codec, reader.read(SALE_LINES, ends[SALE_LINES.name]))
         restored.state.settled.keep(_settled_sales(codec, reader.read(SETTLED_SALES, ends[SETTLED_SALES.name])))
-        for message in reader.read(TALLIES, ends[TALLIES.name]):
-            _keep_tally(restored.state, codec, message)
+        for tally in _tallies(codec, reader.read(TALLIES, ends[TALLIES.name])):
+            restored.state.keep_tally(tally)
         known = restored.positions.get(PARTNERS.name)
         for message in reader.read(PARTNERS, known.offset + 1 if known else 0):
             _note_partner(restored.state, codec, message)
@@ -110,13 +110,14 @@ def published_of(
 ) -> tuple[list[Tally], list[SettledSales]]:
     """The standings of partners, and what is left of their settled sales. Raises NotReady as ``restore`` does."""
     ends = _wait_until_settled(around.clients.admin(), around, partition, seconds)
-    reader, state = _Reader(around, partition), State()
+    reader = _Reader(around, partition)
     try:
-        for message in reader.read(TALLIES, ends[TALLIES.name]):
-            if message.key().decode().split("/", 2)[1] in partner_ids:
-                _keep_tally(state, around.codec, message)
+        tallies = _tallies(around.codec, reader.read(TALLIES, ends[TALLIES.name]))
         settled = _settled_sales(around.codec, reader.read(SETTLED_SALES, ends[SETTLED_SALES.name]))
-        return list(state.tallies()), [sales for sales in settled if sales.partner_id in partner_ids]
+        return (
+            [tally for tally in tallies if tally.partner_id in partner_ids],
+            [sales for sales in settled if sales.partner_id in partner_ids],
+        )
     finally:
         reader.close()
 
@@ -145,9 +146,18 @@ def _all_applied(around: Surroundings, source: Topic, place: TopicPartition, nex
         reader.close()
 
 
+def _tallies(codec: Codec, messages: Iterable[Message]) -> Iterable[Tally]:
+    return (cast(Tally, codec.decode(TALLIES, value)) for value in _latest_values(messages))
+
+
 def _settled_sales(codec: Codec, messages: Iterable[Message]) -> Iterable[SettledSales]:
+    return (cast(SettledSales, codec.decode(SETTLED_SALES, value)) for value in _latest_values(messages))
+
+
+def _latest_values(messages: Iterable[Message]) -> Iterable[bytes]:
+    """What stands under each key at the end: a topic that is not compacted yet has many more, not worth decoding."""
     latest: dict[bytes, bytes | None] = {message.key(): message.value() for message in messages}
-    return (cast(SettledSales, codec.decode(SETTLED_SALES, value)) for value in latest.values() if value is not None)
+    return (value for value in latest.values() if value is not None)
 
 
 def _keep_lines(state: State, codec: Codec, messages: Iterable[Message]) -> None:
@@ -162,15 +172,6 @@ def _keep_lines(state: State, codec: Codec, messages: Iterable[Message]) -> None
         if packed is None:  # written with an earlier schema
             packed = pack(cast(SaleLine, codec.decode(SALE_LINES, value)))
         state.keep_line(partner_id, sale_id, packed)
-
-
-def _keep_tally(state: State, codec: Codec, message: Message) -> None:
-    value = message.value()
-    if value is None:
-        _, partner_id, quarter = message.key().decode().split("/", 2)
-        state.drop_tally(partner_id, quarter)
-        return
-    state.keep_tally(cast(Tally, codec.decode(TALLIES, value)))
 
 
 def _note_partner(state: State, codec: Codec, message: Message) -> None:

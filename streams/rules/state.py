@@ -77,10 +77,6 @@ class State:
         """Forget a line."""
         self._lines.get(partner_id, {}).pop(sale_id, None)
 
-    def drop_tally(self, partner_id: str, quarter: str) -> None:
-        """Forget a tally."""
-        self._tallies.get(partner_id, {}).pop(quarter, None)
-
     def known(self) -> set[str]:
         """Everybody of whom there is a line or a standing, or was a line."""
         return {*self._lines, *self._tallies, *self.settled.partners()}
