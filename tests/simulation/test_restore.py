@@ -21,6 +21,7 @@ from schemas.topics import (
     QUARTER_CLOSES,
     SALE_LINES,
     SALES,
+    SETTLED_SALES,
     TALLIES,
     TIER_CHANGES,
     WEEKLY_SUMMARIES,
@@ -94,6 +95,7 @@ def test_what_was_deleted_is_gone(bench: Bench) -> None:
     put(bench, SALE_LINES, "P1/B", None)
     put(bench, SALE_LINES, "P1/A", None)
     put(bench, TALLIES, "topseller/P1/2026Q4", None)
+    put(bench, SETTLED_SALES, "P1/2026Q3/0123456789abcdef", None)
     state = restore(bench.around, 0)[0].state
     assert (state.line("P1", "A"), state.line("P1", "B"), state.tally("P1", "2026Q4")) == (None, None, None)
 

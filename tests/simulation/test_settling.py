@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from itertools import count
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.events import SaleReported
 from schemas.topics import MOVED_TO, PARTNERS, SALE_LINES, SALES, SETTLED_LINES, SETTLED_SALES
@@ -88,6 +90,64 @@ def test_lines_stay_while_a_source_is_undecided(bench: Bench) -> None:
         partition.apply_calendar()
     bench.elapsed += 11
     bench.broker.expire()
+    with added(2, SETTLED):
+        partition.apply_calendar()
+
+
+def test_lines_leave_though_newer_records_wait_if_later_ones_are_applied(bench: Bench) -> None:
+    partition = taken(bench)
+    bench.true += A_YEAR
+    bench.send(SALES, a_sale("C", on=date(2027, 12, 1)), a_sale("D"))
+    partition.apply(SALES, [bench.piece(SALES, 2, 3)])
+    with added(2, SETTLED):
+        partition.apply_calendar()
+    assert lines_of(partition) == {"C"}
+
+
+def test_lines_stay_while_the_broker_does_not_say_what_is_there(bench: Bench) -> None:
+    def fail(what: str) -> None:
+        if what == "list_offsets":
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+
+    partition = taken(bench)
+    bench.true += A_YEAR
+    bench.at_call = fail
+    with added(0, SETTLED):
+        partition.apply_calendar()
+    bench.at_call = lambda _: None
+    bench.elapsed += 11
+    with added(2, SETTLED):
+        partition.apply_calendar()
+
+
+def test_a_clock_that_is_put_back_lets_nothing_go(bench: Bench) -> None:
+    """By it no moment is due that would be held."""
+    partition = taken(bench)
+    bench.true += A_YEAR
+    partition._apply_due()
+    bench.wrong_by = -timedelta(hours=1).total_seconds()
+    with added(0, SETTLED):
+        partition.apply_calendar()
+    bench.wrong_by = 0.0
+    bench.elapsed += 11
+    with added(2, SETTLED):
+        partition.apply_calendar()
+
+
+def test_lines_stay_while_a_moment_is_due_that_was_held(bench: Bench) -> None:
+    """The clock is put right as soon as the moment was held for it."""
+    partition = taken(bench)
+    bench.true += A_YEAR
+    asked = count()
+
+    def put_right(what: str) -> None:
+        if what == "begin" and next(asked):
+            bench.wrong_by = 0.0
+
+    bench.wrong_by, bench.at_call = 400.0, put_right
+    with added(0, SETTLED):
+        partition.apply_calendar()
+    bench.wrong_by, bench.at_call = 0.0, lambda _: None
     with added(2, SETTLED):
         partition.apply_calendar()
 
