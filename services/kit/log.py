@@ -17,7 +17,8 @@ from schemas.topics import Topic
 BEGINNING = OFFSET_BEGINNING
 _PATIENCE = 30.0
 _BATCH = 2000
-_PAUSE = 0.05  # how long a batch is collected: nobody waits for a full one at the end of a log
+_PAUSE = 0.01  # how long a batch is collected: nobody waits for a full one at the end of a log
+_END_MILLISECONDS = 10  # the broker waits so long for more before it says that a partition ends
 
 
 def records(settings: Settings, topic: Topic, start: Mapping[int, int] | None = None) -> Iterator[Message]:
@@ -27,10 +28,12 @@ def records(settings: Settings, topic: Topic, start: Mapping[int, int] | None = 
     Raises NotReady if the broker is away.
     """
     name = topic.full_name(settings.topic_prefix)
-    consumer = kafka.reader(settings, queued_max_messages_kbytes=16_384)
+    consumer = kafka.reader(settings, queued_max_messages_kbytes=16_384, fetch_wait_max_ms=_END_MILLISECONDS)
     try:
+        # Asked in any case: a client that is told where to begin and does not know who leads waits half a second.
+        known = kafka.partitions_of(consumer, name)
         if start is None:
-            start = dict.fromkeys(kafka.partitions_of(consumer, name), OFFSET_BEGINNING)
+            start = dict.fromkeys(known, OFFSET_BEGINNING)
         consumer.assign([TopicPartition(name, partition, offset) for partition, offset in start.items()])
         unread, heard = set(start), time.monotonic()
         while unread:
