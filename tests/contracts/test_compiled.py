@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.codec import Codec, Undecodable, schema_of, schema_text
 from schemas.compiled import reader, sources, writer
-from schemas.events import Event, SaleLine, SaleReported
+from schemas.events import Event, LineStatus, SaleLine, SaleReported
 from schemas.packed import cut, pack, publish, unpack, weigh
 from schemas.topics import SALE_LINES, SALES, Topic
 from tests.contracts.golden import SAMPLES
@@ -113,16 +113,79 @@ def test_what_another_version_of_the_schema_wrote_is_read(topic: Topic, sample: 
 
 
 def test_a_schema_with_a_type_that_is_not_known_is_refused_when_it_is_compiled() -> None:
-    schema = {"fields": [{"name": "sale_id", "type": "float"}]}
-    for compiler in (writer, reader):
-        with pytest.raises(TypeError, match="no way"):
-            compiler(schema, SaleReported)
+    for said in ("float", {"type": "array", "items": "float"}):
+        for compiler in (writer, reader):
+            with pytest.raises(TypeError, match="no way"):
+                compiler({"fields": [{"name": "serial_numbers", "type": said}]}, SaleReported)
 
 
 def test_the_source_is_there_to_be_looked_at() -> None:
-    text = sources(schema_of(SaleReported), SaleReported)
-    assert "def write(event):" in text
-    assert "return SaleReported(sale_id, " in text
+    text = sources(schema_of(SaleLine), SaleLine)
+    assert [part.partition("(")[0] for part in text.split("\n\n")] == [
+        "def write_LineReturn",
+        "def write",
+        "def read_LineReturn",
+        "def read",
+    ]
+    assert "        head," in text
+    assert "return SaleLine(partner_id, sale_id, " in text
+
+
+class Few(msgspec.Struct):
+    """What the schemas below say."""
+
+    number: int = 0
+    names: tuple[str, ...] = ()
+    status: LineStatus | None = None
+    more: str = ""
+
+
+def schema_with(name: str, said: Any) -> dict[str, Any]:
+    return {"fields": [{"name": name, "type": said}, {"name": "more", "type": "string"}]}
+
+
+def test_a_number_fits_into_a_long_or_is_refused() -> None:
+    schema = schema_with("number", "long")
+    write, read = writer(schema, Few), reader(schema, Few, only=("number", "more"))
+    for fits in (-(2**63), 2**63 - 1):
+        assert read(write(Few(fits)), 0)[0] == (fits, "")
+    for larger in (-(2**63) - 1, 2**63):
+        with pytest.raises(OverflowError):
+            write(Few(larger))
+    with pytest.raises(ValueError, match="more than 64 bits"):
+        read(b"\x80" * 9 + b"\x02\0", 0)
+
+
+def test_a_size_may_take_more_bytes_than_it_must() -> None:
+    read = reader(schema_with("number", "long"), Few, only=("number", "more"))
+    assert read(b"\x02\x80\x00", 0) == ((1, ""), 3)
+    assert read(b"\x02\x82\x00z", 0) == ((1, "z"), 4)
+
+
+def test_an_array_may_come_in_blocks_that_say_their_length_in_bytes() -> None:
+    read = reader(schema_with("names", {"type": "array", "items": "string"}), Few, only=("names", "more"))
+    body = b"\x02\x02a" + b"\x03\x08\x02b\x02c" + b"\x00" + b"\x02z"
+    assert read(body, 0) == ((("a", "b", "c"), "z"), len(body))
+
+
+def test_what_may_be_missing_is_of_its_kind_if_it_is_there() -> None:
+    symbols = [status.value for status in LineStatus]
+    schema = schema_with("status", ["null", {"type": "enum", "name": "Status", "symbols": symbols}])
+    write, read = writer(schema, Few), reader(schema, Few, only=("status", "more"))
+    for status in (None, *LineStatus):
+        found, _ = read(write(Few(status=status)), 0)
+        assert found == (status, "")
+        assert type(found[0]) is type(status)
+
+
+@each_pair
+def test_any_field_can_be_read_alone(topic: Topic, event: type[Event]) -> None:
+    """The others are passed over."""
+    sample, schema = next(s for s in SAMPLES if type(s) is event), schema_of(event)
+    body = writer(schema, event)(sample)
+    for field in schema["fields"]:
+        name = field["name"]
+        assert reader(schema, event, only=[name])(b"before" + body, 6) == ((getattr(sample, name),), 6 + len(body))
 
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)

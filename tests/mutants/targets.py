@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 _KNOWN_SEEDS = "tests/simulation/test_simulation.py::test_what_was_found_once_stays_found"
-_PARTITION = tuple(f"tests/simulation/test_{name}.py" for name in ("metrics", "restore", "partition", "settling"))
+_PARTITION = tuple(
+    f"tests/simulation/test_{name}.py" for name in ("metrics", "restore", "partition", "settling", "coming_back")
+)
 _RULES = ("tests/rules", *_PARTITION, _KNOWN_SEEDS)
 _INTAKE = ("tests/streams/test_intake.py", "tests/streams/test_letters.py")
 _COMPILED = tuple(f"tests/contracts/test_{name}.py" for name in ("compiled", "bytes"))
