@@ -43,6 +43,8 @@ from streams.rules.terms import Programme
 FORM_BYTES_MAX = 4096
 _PAGES_ROOM, _PARTS_ROOM = 64 * 1024**2, 32 * 1024**2
 """Bytes that pages made before, and live parts of such, may take."""
+_BEHIND_SECONDS = 0.5
+"""So long a page that is asked for a lot may be behind what was reported. Live parts never are."""
 CONFIRM = "/confirm"
 """Where a partner shows more than his link, before he does what concerns money or access."""
 
@@ -94,7 +96,7 @@ class Portal:
     """Where staff signs in, if not here."""
     breakdowns: Breakdowns
     badges: Badges
-    kept_pages: Kept[bytes] = field(default_factory=lambda: Kept(_PAGES_ROOM, len))
+    kept_pages: Kept[bytes] = field(default_factory=lambda: Kept(_PAGES_ROOM, len, _BEHIND_SECONDS))
     kept_parts: Kept[Fragments] = field(default_factory=lambda: Kept(_PARTS_ROOM, lambda parts: parts.size))
 
     def visitor(self, session_id: str, *, used: bool = True) -> Visitor | None:
@@ -136,8 +138,9 @@ class Asked:
         """
         portal, nobody = self.portal, self.without_session
         minute = portal.clock.now().replace(second=0, microsecond=0)
-        state = (self.visitor.version, minute)
-        html = await portal.kept_pages.get(nobody.what, state, lambda: make(nobody).encode())
+        reported, *at_once = self.visitor.version
+        what, state = (nobody.what, *at_once), (reported, minute)
+        html = await portal.kept_pages.get(what, state, lambda: make(nobody).encode())
         return HTMLResponse(html.replace(nobody.mark.encode(), self.mark.encode()))
 
     async def kept_parts(self, state: Hashable, make: Callable[[Asked], Fragments]) -> Fragments:

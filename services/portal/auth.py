@@ -41,7 +41,11 @@ _IS_CONTACT = and_(
 _SHOWN = case((sessions.c.viewing != "", sessions.c.viewing), else_=sessions.c.partner_id)
 _FIND = (
     select(
-        sessions, contacts.c.standing, contacts.c.language, func.coalesce(page_versions.c.version, 0).label("version")
+        sessions,
+        contacts.c.standing,
+        contacts.c.language,
+        func.coalesce(page_versions.c.version, 0).label("version"),
+        func.coalesce(page_versions.c.chosen, 0).label("chosen"),
     )
     .outerjoin(contacts, _IS_CONTACT)
     .outerjoin(page_versions, page_versions.c.partner_id == _SHOWN)
@@ -78,7 +82,8 @@ class Visitor(NamedTuple):
     language: str = ""
     """What a contact of a partner is spoken to in; empty: what the partner is."""
     version: tuple[int, ...] = ()
-    """Another one as soon as something has changed that the pages of this partner, or of ``viewing``, show."""
+    """Another one as soon as something has changed that the pages of this partner, or of ``viewing``, show. Its first
+    number counts what was reported; the others, what must be shown at once."""
 
     def as_partner(self) -> Visitor:
         """The visitor that pages of ``viewing`` are made for. They show that it is not he himself."""
@@ -148,7 +153,7 @@ class Sessions:
             viewing=row.viewing,
             accountant=accountant,
             language=row.language or "",
-            version=(row.version,),
+            version=(row.version, row.chosen),
         )
 
     def now(self) -> datetime:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 from services.kit.contacts import Standing
 from services.portal.audit import of_partner
 from services.portal.auth import PARTNER, end_all
-from services.portal.counted import count_change
+from services.portal.counted import count_choice
 from services.portal.identity.tables import factors, single_codes
 from services.portal.tables import contacts
 
@@ -109,7 +109,7 @@ def _one(partner_id: str, contact_id: str) -> Any:
 
 def _set(connection: Connection, partner_id: str, contact_id: str, at: datetime, **facts: Any) -> None:
     connection.execute(update(contacts).where(_one(partner_id, contact_id)).values(**facts, changed_at=at, told=False))
-    count_change(connection, [partner_id])
+    count_choice(connection, [partner_id])
 
 
 def _shut_out(connection: Connection, partner_id: str, contact_id: str) -> None:

@@ -16,7 +16,7 @@ from services.kit.consumer import Batch
 from services.kit.database import upsert
 from services.kit.relay import post
 from services.kit.speech import known_language
-from services.portal.counted import count_change
+from services.portal.counted import count_choice
 from services.portal.tables import outbox, preferences
 
 
@@ -86,4 +86,4 @@ def _put(connection: Connection, engine: Engine, events: list[PreferencesChanged
             for event in events
         ],
     )
-    count_change(connection, (event.partner_id for event in events))
+    count_choice(connection, (event.partner_id for event in events))

@@ -149,6 +149,7 @@ page_versions = Table(
     metadata,
     Column("partner_id", Text, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("chosen", BigInteger, nullable=False, server_default="0"),  # the same, of what somebody did on a page
 )
 
 # Real time, not the programme's. Whoever reads this table can't sign in with what he finds: ids are hashed.

@@ -19,7 +19,7 @@ from services.portal.auth import PARTNER, STAFF, Role, Visitor
 from services.portal.claims.making import make, move
 from services.portal.claims.reading import Claimed
 from services.portal.claims.tables import OPEN, Status
-from services.portal.kept import Kept
+from services.portal.kept import OFTEN, Kept
 from services.portal.preferences import choose
 from services.portal.rebuild import put_in_place
 from tests.portal.claiming import made
@@ -265,3 +265,59 @@ def test_the_least_lately_used_make_room() -> None:
         assert kept.used <= 10
 
     run(scenario())
+
+
+class Watch:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def asked_a_lot(kept: Kept[bytes], watch: Watch) -> None:
+    for _ in range(OFTEN):
+        assert await kept.get("a", 1, Maker(b"old")) == b"old"
+        watch.now += 0.1
+
+
+def test_nobody_waits_for_what_is_asked_for_a_lot_and_it_is_behind_for_a_short_while_only() -> None:
+    async def scenario() -> None:
+        watch, new, newest = Watch(), Maker(b"new"), Maker(b"newest")
+        kept = Kept(1000, len, 0.5, watch)
+        await asked_a_lot(kept, watch)
+        assert [await kept.get("a", 2, new) for _ in range(3)] == [b"old"] * 3
+        assert await kept.get("a", 3, newest) == b"old"
+        while not new.times or await kept.get("a", 2, new) == b"old":
+            await asyncio.sleep(0)
+        assert await kept.get("a", 2, new) == b"new"
+        assert (new.times, newest.times) == (1, 0), "one is made at a time"
+        watch.now += 0.4
+        assert await kept.get("a", 3, newest) == b"new"
+        watch.now += 0.1
+        assert await kept.get("a", 3, newest) == b"newest", "it was right too long ago"
+        assert newest.times == 1
+
+    run(scenario())
+
+
+def test_what_is_asked_for_now_and_then_is_never_behind() -> None:
+    async def scenario() -> None:
+        watch = Watch()
+        kept = Kept(1000, len, 0.5, watch)
+        await asked_a_lot(kept, watch)
+        watch.now += 0.5
+        assert await kept.get("a", 1, Maker(b"old")) == b"old"
+        assert await kept.get("a", 2, Maker(b"new")) == b"new"
+
+    run(scenario())
+
+
+def test_what_somebody_chose_is_on_the_next_page_however_much_it_is_asked_for(site: Site) -> None:
+    reader, owner = site.signed_in("P1"), site.signed_in("P1")
+    for _ in range(2 * OFTEN):
+        assert "Turn it off" in reader.get("/").text
+    owner.post("/weekly-mail", data={"mark": site.mark(owner), "on": "0"})
+    assert "Turn it on" in reader.get("/").text

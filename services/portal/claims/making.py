@@ -18,7 +18,7 @@ from services.portal.claims.known import Known, known_already
 from services.portal.claims.proofs import Proof
 from services.portal.claims.reading import Claimed
 from services.portal.claims.tables import OPEN, Status, claim_proofs, claim_reports, claim_serials, claim_steps, claims
-from services.portal.counted import count_change
+from services.portal.counted import count_choice
 
 CLAIMS_A_DAY = 1000
 """By one partner, within 24 hours."""
@@ -116,7 +116,7 @@ def move(
     )
     if moved.rowcount != 1:
         return False
-    count_change(connection, [claim.partner_id])
+    count_choice(connection, [claim.partner_id])
     return True
 
 
