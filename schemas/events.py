@@ -348,6 +348,10 @@ class Position(Event, frozen=True, gc=False):
     offset: int
     leader_epoch: int
     programme_hash: str = ""
+    last_offset: int = -1
+    """Offset of the last record that was applied; ``offset`` may lie behind it, on the marker of a transaction."""
+    last_hash: str = ""
+    """A hash of that record. Another record in its place means that the log lost its end and was written on."""
 
 
 # Names of event ids, uuid5. Fixed for ever: a new namespace would make every old event look new.

@@ -44,6 +44,7 @@ from schemas.values import line_key, tally_key
 from streams import metrics
 from streams.intake import DeadLetter, Registration, Stray, read_partner, read_sale
 from streams.letters import as_letter
+from streams.mark import mark_after
 from streams.outgoing import Outgoing
 from streams.restore import CALENDAR, SOURCES, Log, Restored, all_applied, published_of, restore
 from streams.rules.calendar import Moment, MomentKind, due
@@ -117,7 +118,7 @@ class Partition:
         others = fold(records, draft)
         last = self._recorded_at(records[-1]) if records else self._around.clock.now()
         draft.settle(last)
-        self._commit(draft, {source.name: self._position(source.name, position)}, others)
+        self._commit(draft, {source.name: self._position(source.name, position, records)}, others)
         if records:
             self._applied_at[source.name] = last
         metrics.BEHIND.labels(source.name, str(self.number)).set(slices[-1].log_end - position - 1)
@@ -362,14 +363,17 @@ class Partition:
         at = datetime.fromtimestamp(self._restored.positions[CALENDAR].offset / 1000, UTC)
         return Draft(self._restored.state, self._around.programme, at)
 
-    def _position(self, source: str, offset: int) -> Position:
+    def _position(self, source: str, offset: int, applied: Sequence[ConsumerRecord] = ()) -> Position:
         log = self._logs.get(source)
+        last = mark_after(self._restored.positions.get(source), applied)
         return Position(
             source=source,
             topic_id=log.topic_id if log else "",
             offset=offset,
             leader_epoch=log.leader_epoch if log else 0,
             programme_hash=self._around.programme.hash,
+            last_offset=last.offset,
+            last_hash=last.hash,
         )
 
     def _recorded_at(self, record: ConsumerRecord) -> datetime:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
@@ -36,6 +36,7 @@ from schemas.topics import (
 from schemas.values import partition_of
 from streams.intake import DeadLetter, Registration, read_partner
 from streams.letters import Excess
+from streams.mark import hash_of
 from streams.rules.state import State
 from streams.rules.terms import Programme
 from streams.surroundings import Surroundings
@@ -96,11 +97,12 @@ def restore(around: Surroundings, partition: int, seconds: float = 60) -> tuple[
         for message in reader.read(PARTNERS, known.offset + 1 if known else 0):
             _note_partner(restored.state, codec, message)
         restored.excess = _last_excess(reader, admin, around, partition)
+        logs = _logs(admin, around.settings.topic_prefix, partition)
+        _refuse_other_logs(restored.positions, logs, reader, partition)
     finally:
         reader.close()
-    logs = _logs(admin, around.settings.topic_prefix, partition)
     _refuse_strangers(restored.state, partition, around.settings.partitions)
-    _prove(restored, logs, partition)
+    _prove(restored, partition)
     _hold_against(around.programme, restored, partition)
     return restored, logs
 
@@ -302,20 +304,42 @@ def _refuse_strangers(state: State, partition: int, partitions: int) -> None:
         )
 
 
-def _prove(restored: Restored, logs: dict[str, Log], partition: int) -> None:
-    """Refuse to go on from a state that does not fit its sources, or itself."""
-    for source, log in logs.items():
-        where = f"{source} partition {partition}"
-        position = restored.positions.get(source)
+def _refuse_other_logs(
+    positions: Mapping[str, Position], logs: Mapping[str, Log], reader: _Reader, partition: int
+) -> None:
+    """Refuse to go on in a log that is not the one that the state was made from, or lost some of it."""
+    for source in SOURCES:
+        log, position = logs[source.name], positions.get(source.name)
+        where = f"{source.name} partition {partition}"
         next_offset = position.offset + 1 if position else 0
-        if position and position.topic_id != log.topic_id:
-            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _RESTORE)
-        if position and log.leader_epoch < position.leader_epoch:
-            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _RESTORE)
         if log.start > next_offset:
             raise StaffelError(f"{where} begins at {log.start}, records from {next_offset} on are gone", _RESTORE)
+        if position is None:
+            continue
+        if position.topic_id != log.topic_id:
+            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _RESTORE)
+        if log.leader_epoch < position.leader_epoch:
+            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _RESTORE)
         if log.end < next_offset:
             raise StaffelError(f"{where} ends at {log.end}, before offset {next_offset} of the state", _RESTORE)
+        if log.start <= position.last_offset and not _holds_last(reader, source, position):
+            raise StaffelError(
+                f"{where} does not hold at {position.last_offset} what was applied from there: "
+                "it lost its end and was written on",
+                _RESTORE,
+            )
+
+
+def _holds_last(reader: _Reader, source: Topic, position: Position) -> bool:
+    """Whether the last record applied is still in its place; or, in a compacted topic, nothing is."""
+    found = next(reader.read(source, _NO_END, position.last_offset), None)
+    if found is None or found.offset() != position.last_offset:
+        return source.compacted
+    return hash_of(found.key(), found.value(), found.timestamp()[1]) == position.last_hash
+
+
+def _prove(restored: Restored, partition: int) -> None:
+    """Refuse to go on from a state that is not the sum of what it was made from."""
     applied = restored.positions.get(SALES.name)
     faults = restored.state.check(applied.offset if applied else -1)
     if faults.beyond:

@@ -37,7 +37,7 @@ SAMPLES: tuple[e.Event, ...] = (
         *(date(2026, 11, 1), ("SN-ä",), _NOON, _LATER, "8899aabbccddeeff", (_RETURN,), ("ffeeddccbbaa9988",), 2**40),
         reported_by="distributor-ä",
     ),
-    e.Position("sales", "lpJ8rVvVQ0u4xQmVZ0mP5w", 2**40, 7, "0123456789abcdef"),
+    e.Position("sales", "lpJ8rVvVQ0u4xQmVZ0mP5w", 2**40, 7, "0123456789abcdef", 2**40 - 1, "fedcba9876543210"),
     SettledSales("P-001", "2026Q4", 49, 7, 1, 2, 3, bytes(range(120, 136))),
     e.TierChanged(
         *("topseller", "P-001", "2026Q4", 3, 50, 25, 49, 1000, 75_000, 49_000, "EUR"),

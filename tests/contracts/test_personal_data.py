@@ -27,7 +27,7 @@ CLASSES = {
     },
     "machine": {
         *("content_hash", "source_offset", "tier_sequence", "sequence", "source", "topic_id", "offset"),
-        *("leader_epoch", "programme_hash", "sales"),
+        *("last_hash", "last_offset", "leader_epoch", "programme_hash", "sales"),
     },
 }
 CLASS_OF = {name: group for group, names in CLASSES.items() for name in names}

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
+from msgspec.structs import replace
 
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
@@ -31,8 +32,9 @@ from streams.letters import Excess
 from streams.partition import Partition
 from streams.restore import restore
 from streams.rules.terms import parse
+from streams.transport import Slice
 from tests.rules.facts import a_partner, a_sale
-from tests.simulation.broker import Log
+from tests.simulation.broker import Log, Transaction
 from tests.simulation.clients import EndOfPartition, Reader
 from tests.simulation.given import PREFIX, codec, programme_text, settings
 from tests.simulation.test_partition import Bench
@@ -195,6 +197,29 @@ def cut(bench: Bench) -> None:
     log(bench, SALES).cut(1)
 
 
+def cut_and_written_on(bench: Bench) -> None:
+    cut(bench)
+    bench.send(SALES, a_sale("C"), a_sale("D"))
+
+
+def cut_and_sent_again(bench: Bench) -> None:
+    """By a reporter who knows what was lost: the same report in the same place, at another time."""
+    cut(bench)
+    bench.true += 1
+    bench.send(SALES, a_sale("B", product_id="XX-1"))
+
+
+def cut_to_a_marker(bench: Bench) -> None:
+    cut(bench)
+    log(bench, SALES).mark(Transaction(0), 0)
+    bench.send(SALES, a_sale("D"))
+
+
+def partners_cut_and_written_on(bench: Bench) -> None:
+    log(bench, PARTNERS).cut(0)
+    bench.send(PARTNERS, a_partner(country="AT"))
+
+
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
@@ -202,6 +227,10 @@ def cut(bench: Bench) -> None:
         (behind_an_earlier_epoch, "earlier leader epoch"),
         (begun_later, "begins at 3, records from 2 on are gone"),
         (cut, "ends at 1, before offset 2"),
+        (cut_and_written_on, "sales partition 0 does not hold at 1 what was applied from there"),
+        (cut_and_sent_again, "sales partition 0 does not hold at 1 what was applied from there"),
+        (cut_to_a_marker, "sales partition 0 does not hold at 1 what was applied from there"),
+        (partners_cut_and_written_on, "partners partition 0 does not hold at 0 what was applied from there"),
     ],
 )
 def test_a_log_that_is_not_the_one_is_refused(bench: Bench, damage: Callable[[Bench], None], why: str) -> None:
@@ -216,6 +245,29 @@ def test_a_log_that_begins_at_the_next_record_or_has_a_later_epoch_is_the_same(b
 
 
 # --- a state that is not whole ---------------------------------------------------------------------------------------
+
+
+def test_a_registration_that_compaction_took_away_is_no_other_one(bench: Bench) -> None:
+    bench.send(PARTNERS, a_partner(country="AT"))
+    log(bench, PARTNERS).entries.pop(0)
+    assert restore(bench.around, 0)[0].positions[PARTNERS.name].last_offset == 0
+
+
+def test_the_last_record_is_remembered_behind_markers(bench: Bench) -> None:
+    log(bench, SALES).mark(Transaction(0), 0)
+    partition = Partition.take(0, bench.around)
+    partition.apply(SALES, [Slice(2, 3, [], 3)])
+    bench.broker.write_all_markers()
+    position = restore(bench.around, 0)[0].positions[SALES.name]
+    assert (position.offset, position.last_offset, bool(position.last_hash)) == (2, 1, True)
+
+
+def test_a_state_of_before_the_last_record_was_remembered_is_taken(bench: Bench) -> None:
+    position = restore(bench.around, 0)[0].positions[SALES.name]
+    earlier = replace(position, last_offset=-1, last_hash="")
+    put(bench, POSITIONS, SALES.name, bench.around.codec.encode(POSITIONS, earlier))
+    cut_and_written_on(bench)
+    assert restore(bench.around, 0)[0].positions[SALES.name] == earlier
 
 
 def test_a_state_that_an_open_transaction_hides_is_waited_for(bench: Bench) -> None:
