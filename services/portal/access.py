@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from sqlalchemy import Engine
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -37,6 +36,7 @@ from services.portal.metrics import REFUSED
 from services.portal.offices import Offices
 from services.portal.pages import Pages
 from services.portal.views import NotHere
+from services.portal.visitors import Visitors
 from services.portal.voice import Voice, voice_for, voice_for_header
 from streams.rules.terms import Programme
 
@@ -84,6 +84,7 @@ class Portal:
     clock: Clock
     changes: Changes
     sessions: Sessions
+    visitors: Visitors
     cookies: Cookies
     forms: Forms
     pages: Pages
@@ -98,14 +99,6 @@ class Portal:
     badges: Badges
     kept_pages: Kept[bytes] = field(default_factory=lambda: Kept(_PAGES_ROOM, len, _BEHIND_SECONDS))
     kept_parts: Kept[Fragments] = field(default_factory=lambda: Kept(_PARTS_ROOM, lambda parts: parts.size))
-
-    def visitor(self, session_id: str, *, used: bool = True) -> Visitor | None:
-        """Whose session this is, if it still lives. ``used=False`` looks without keeping it alive. Blocks."""
-        visitor = self.sessions.find(session_id, used=used)
-        shown = (visitor.viewing or visitor.partner_id) if visitor else ""
-        if visitor is None or not shown:
-            return visitor
-        return visitor._replace(version=(*visitor.version, self.shelf.changed_at(shown)))
 
     @property
     def proofs(self) -> Proofs:
@@ -249,7 +242,7 @@ def _endpoint(portal: Portal, row: Row) -> Callable[[Request], Awaitable[Respons
 async def _admitted(portal: Portal, request: Request, row: Row) -> Visitor:
     """Who is asking, if the row is open to him. Raises NotHere, as for a page that does not exist."""
     session_id = request.cookies.get(portal.cookies.session, "")
-    visitor = await run_in_threadpool(portal.visitor, session_id)
+    visitor = await portal.visitors.asking(session_id)
     if visitor is None:
         REFUSED.labels("no-session").inc()
         raise NotHere

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Engine, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, case, delete, func, insert, select, update
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,9 +50,9 @@ _FIND = (
     )
     .outerjoin(contacts, _IS_CONTACT)
     .outerjoin(page_versions, page_versions.c.partner_id == _SHOWN)
-    .where(sessions.c.id_hash == bindparam("wanted"))
+    .where(sessions.c.id_hash.in_(bindparam("wanted", expanding=True)))
 )
-"""Asked for each page, so it is one query, made once."""
+"""Asked for each page, so it is one query, made once, for all who ask at the same time."""
 
 
 class Role(IntEnum):
@@ -90,6 +91,14 @@ class Visitor(NamedTuple):
         return self._replace(audience=PARTNER, partner_id=self.viewing, confirmed=False)
 
 
+class Found(NamedTuple):
+    """A session that lives."""
+
+    visitor: Visitor
+    noted: bool
+    """Whether it was written down not long ago that it is used."""
+
+
 class Sessions:
     """The sessions in the database. Blocks: call it from a thread.
 
@@ -126,24 +135,27 @@ class Sessions:
         )
         return session_id
 
-    def find(self, session_id: str, *, used: bool = True) -> Visitor | None:
-        """Whose session this is, if it still lives. ``used=False`` looks without keeping it alive."""
-        if not session_id:
-            return None
-        now = self._clock.now()
-        id_hash = _hash(session_id)
+    def find_all(self, session_ids: Iterable[str]) -> dict[str, Found]:
+        """Whose sessions these are, those that still live."""
+        now, by_hash = self._clock.now(), {_hash(session_id): session_id for session_id in session_ids}
         with reading(self._engine).connect() as connection:
-            row = connection.execute(_FIND, {"wanted": id_hash}).one_or_none()
-        if row is None or now - row.opened_at >= LIFETIME or now - row.used_at >= IDLE:
+            rows = connection.execute(_FIND, {"wanted": list(by_hash)}).all()
+        found = ((by_hash[row.id_hash], self._found(row, by_hash[row.id_hash], now)) for row in rows)
+        return {session_id: one for session_id, one in found if one is not None}
+
+    def note_use(self, session_id: str) -> None:
+        """Keep a session alive."""
+        with self._engine.begin() as connection:
+            _note(connection, session_id, used_at=self._clock.now())
+
+    def _found(self, row: Row[Any], session_id: str, now: datetime) -> Found | None:
+        if now - row.opened_at >= LIFETIME or now - row.used_at >= IDLE:
             return None
         if row.audience == PARTNER and row.person and row.standing is None:  # he was removed
             return None
-        if used and now - row.used_at >= _NOTED_EVERY:
-            with self._engine.begin() as connection:
-                connection.execute(update(sessions).where(sessions.c.id_hash == id_hash).values(used_at=now))
         accountant = row.standing is not None and row.standing != Standing.OWNER
         confirmed = row.confirmed_at is not None and now - row.confirmed_at < CONFIRMED_FOR
-        return Visitor(
+        visitor = Visitor(
             audience=row.audience,
             partner_id=row.partner_id,
             session_id=session_id,
@@ -155,6 +167,7 @@ class Sessions:
             language=row.language or "",
             version=(row.version, row.chosen),
         )
+        return Found(visitor, noted=now - row.used_at < _NOTED_EVERY)
 
     def now(self) -> datetime:
         """The real time that sessions and tokens live by."""

@@ -59,6 +59,7 @@ from services.portal.routes import (
     tokens,
 )
 from services.portal.views import NotHere
+from services.portal.visitors import Visitors
 from streams.rules.terms import Programme
 
 ROWS: tuple[Row, ...] = (
@@ -100,6 +101,7 @@ def create_web(
 ) -> ASGIApp:
     """The portal as an ASGI application. ``clock`` is the programme's, ``real`` the one that sessions live by."""
     real, offices = real or RealClock(), open_offices(settings)
+    sessions, shelf = Sessions(engine, real), Shelf(Path(settings.statements))
     read_proxies(settings.proxies)  # a setting that can't be read is told at the start
     portal = Portal(
         settings=settings,
@@ -107,11 +109,12 @@ def create_web(
         engine=engine,
         clock=clock,
         changes=changes,
-        sessions=Sessions(engine, real),
+        sessions=sessions,
+        visitors=Visitors(sessions, shelf),
         cookies=Cookies(settings),
         forms=Forms(settings),
         pages=Pages(clock, read_brand(settings)),
-        shelf=Shelf(Path(settings.statements)),
+        shelf=shelf,
         pace=Pace(engine, real, settings),
         codes=Codes(real, settings, terms.name),
         passkeys=Passkeys(real, settings, terms.name),

@@ -96,7 +96,7 @@ def test_made_anew_it_is_the_same_and_what_was_changed_by_hand_is_found_and_put_
         ]
         put_in_place(made.engine, used)
         assert everything(used) == before
-        assert sessions.find(session) is not None
+        assert sessions.find_all([session])
     used.dispose()
     # And reading goes on behind what was put in place.
     write(settings, [a_line("p2", "S-later", 3)])

@@ -85,7 +85,7 @@ async def leave(asked: Asked) -> Response:
     """Sign out."""
     portal, request = asked.portal, asked.request
     session_id = request.cookies.get(portal.cookies.session, "")
-    visitor = await run_in_threadpool(portal.sessions.find, session_id)
+    visitor = await portal.visitors.asking(session_id)
     if visitor is None:
         raise NotHere
     form = await read_form(request)

@@ -21,7 +21,7 @@ def follow(asked: Asked, partner_id: str, render: Render, rest: float) -> Respon
     seen = request.headers.get("last-event-id") or request.query_params.get("seen", "")
 
     def still() -> Hashable | None:
-        visitor, shown = portal.visitor(asked.visitor.session_id, used=False), asked.visitor.partner_id
+        visitor, shown = portal.visitors.find(asked.visitor.session_id), asked.visitor.partner_id
         if visitor is None or (shown and shown not in (visitor.viewing, visitor.partner_id)):
             return None  # it has ended, or staff looks at another partner's pages by now
         now = portal.clock.now().astimezone(portal.programme.zone)
