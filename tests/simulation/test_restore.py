@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
-from msgspec.structs import replace
 
 from deploy.runtime.errors import NotReady, StaffelError
 from schemas.codec import Codec
@@ -32,9 +30,8 @@ from streams.letters import Excess
 from streams.partition import Partition
 from streams.restore import restore
 from streams.rules.terms import parse
-from streams.transport import Slice
 from tests.rules.facts import a_partner, a_sale
-from tests.simulation.broker import Log, Transaction
+from tests.simulation.broker import Log
 from tests.simulation.clients import EndOfPartition, Reader
 from tests.simulation.given import PREFIX, codec, programme_text, settings
 from tests.simulation.test_partition import Bench
@@ -171,103 +168,7 @@ def test_reading_ends_where_the_state_ends_though_nobody_says_so(bench: Bench) -
     assert restore(reading_with(bench, Silent).around, 0)[0].state.check(9) == ([], 0)
 
 
-# --- another log -----------------------------------------------------------------------------------------------------
-
-
-def created_anew(bench: Bench) -> None:
-    bench.broker.create(SALES.full_name(PREFIX), 1)
-    bench.send(SALES, a_sale("A", units=10), a_sale("B"), a_sale("C"))
-
-
-def behind_an_earlier_epoch(bench: Bench) -> None:
-    log(bench, SALES).leader_epoch = 3
-    bench.send(SALES, a_sale("C"))
-    partition = Partition.take(0, bench.around)
-    partition.apply(SALES, [bench.piece(SALES, 2, 3)])
-    bench.broker.write_all_markers()
-    log(bench, SALES).leader_epoch = 2
-
-
-def begun_later(bench: Bench) -> None:
-    bench.send(SALES, a_sale("C"), a_sale("D"))
-    log(bench, SALES).delete_before(3)
-
-
-def cut(bench: Bench) -> None:
-    log(bench, SALES).cut(1)
-
-
-def cut_and_written_on(bench: Bench) -> None:
-    cut(bench)
-    bench.send(SALES, a_sale("C"), a_sale("D"))
-
-
-def cut_and_sent_again(bench: Bench) -> None:
-    """By a reporter who knows what was lost: the same report in the same place, at another time."""
-    cut(bench)
-    bench.true += 1
-    bench.send(SALES, a_sale("B", product_id="XX-1"))
-
-
-def cut_to_a_marker(bench: Bench) -> None:
-    cut(bench)
-    log(bench, SALES).mark(Transaction(0), 0)
-    bench.send(SALES, a_sale("D"))
-
-
-def partners_cut_and_written_on(bench: Bench) -> None:
-    log(bench, PARTNERS).cut(0)
-    bench.send(PARTNERS, a_partner(country="AT"))
-
-
-@pytest.mark.parametrize(
-    ("damage", "why"),
-    [
-        (created_anew, "created anew"),
-        (behind_an_earlier_epoch, "earlier leader epoch"),
-        (begun_later, "begins at 3, records from 2 on are gone"),
-        (cut, "ends at 1, before offset 2"),
-        (cut_and_written_on, "sales partition 0 does not hold at 1 what was applied from there"),
-        (cut_and_sent_again, "sales partition 0 does not hold at 1 what was applied from there"),
-        (cut_to_a_marker, "sales partition 0 does not hold at 1 what was applied from there"),
-        (partners_cut_and_written_on, "partners partition 0 does not hold at 0 what was applied from there"),
-    ],
-)
-def test_a_log_that_is_not_the_one_is_refused(bench: Bench, damage: Callable[[Bench], None], why: str) -> None:
-    damage(bench)
-    refused(bench, why)
-
-
-def test_a_log_that_begins_at_the_next_record_or_has_a_later_epoch_is_the_same(bench: Bench) -> None:
-    log(bench, SALES).leader_epoch = 1
-    log(bench, SALES).delete_before(2)
-    assert restore(bench.around, 0)[1][SALES.name].start == 2
-
-
 # --- a state that is not whole ---------------------------------------------------------------------------------------
-
-
-def test_a_registration_that_compaction_took_away_is_no_other_one(bench: Bench) -> None:
-    bench.send(PARTNERS, a_partner(country="AT"))
-    log(bench, PARTNERS).entries.pop(0)
-    assert restore(bench.around, 0)[0].positions[PARTNERS.name].last_offset == 0
-
-
-def test_the_last_record_is_remembered_behind_markers(bench: Bench) -> None:
-    log(bench, SALES).mark(Transaction(0), 0)
-    partition = Partition.take(0, bench.around)
-    partition.apply(SALES, [Slice(2, 3, [], 3)])
-    bench.broker.write_all_markers()
-    position = restore(bench.around, 0)[0].positions[SALES.name]
-    assert (position.offset, position.last_offset, bool(position.last_hash)) == (2, 1, True)
-
-
-def test_a_state_of_before_the_last_record_was_remembered_is_taken(bench: Bench) -> None:
-    position = restore(bench.around, 0)[0].positions[SALES.name]
-    earlier = replace(position, last_offset=-1, last_hash="")
-    put(bench, POSITIONS, SALES.name, bench.around.codec.encode(POSITIONS, earlier))
-    cut_and_written_on(bench)
-    assert restore(bench.around, 0)[0].positions[SALES.name] == earlier
 
 
 def test_a_state_that_an_open_transaction_hides_is_waited_for(bench: Bench) -> None:
@@ -313,7 +214,7 @@ def test_what_is_read_with_is_closed_also_if_the_state_is_refused(bench: Bench) 
 
     bench.around = bench.around._replace(clients=bench.around.clients._replace(reader=reader))
     restore(bench.around, 0)
-    cut(bench)
+    log(bench, SALES).cut(1)
     refused(bench, "ends at 1")
     assert len(closed) == 2
 
