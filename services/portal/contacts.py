@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, insert, select, update
 
+from schemas.events import PreferenceSource
 from services.kit.contacts import Standing
+from services.portal import preferences
 from services.portal.audit import of_partner
 from services.portal.auth import PARTNER, end_all
 from services.portal.counted import count_choice
@@ -52,18 +54,28 @@ def change(
     return True
 
 
-def speak(connection: Connection, partner_id: str, contact_id: str, language: str, at: datetime) -> None:
-    """Speak to somebody in another language, as he chose himself."""
-    _set(connection, partner_id, contact_id, at, language=language)
-
-
-def choose_weekly_mail(connection: Connection, partner_id: str, contact_id: str, on: bool, at: datetime) -> bool:
-    """Turn his own weekly mail off or on. Answers whether it was otherwise before."""
-    before = find(connection, partner_id, contact_id)
-    if before is None or before.weekly_mail == on:
-        return False
-    _set(connection, partner_id, contact_id, at, weekly_mail=on)
-    return True
+def choose(
+    engine: Engine,
+    source: PreferenceSource,
+    partner_id: str,
+    contact_id: str,
+    at: datetime,
+    real: datetime,
+    *,
+    weekly_mail: bool | None = None,
+    language: str | None = None,
+) -> None:
+    """Write down what a contact chose for himself; without one, what was chosen for the partner. None leaves it as it
+    is. ``at`` is the programme's time, ``real`` the one that contacts live by."""
+    if not contact_id:
+        preferences.choose(engine, partner_id, source, at, weekly_mail=weekly_mail, language=language)
+        return
+    chosen = {"weekly_mail": weekly_mail, "language": language}
+    facts = {name: value for name, value in chosen.items() if value is not None}
+    with engine.begin() as connection:
+        before = find(connection, partner_id, contact_id)
+        if before is not None and any(before._mapping[name] != value for name, value in facts.items()):
+            _set(connection, partner_id, contact_id, real, **facts)
 
 
 def remove(connection: Connection, partner_id: str, contact_id: str, at: datetime) -> bool:

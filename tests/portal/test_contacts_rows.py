@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Engine, select
 
+from schemas.events import PreferenceSource
 from services.kit.contacts import Standing
 from services.portal import contacts
 from services.portal.tables import contacts as kept
@@ -19,8 +20,7 @@ def test_nobody_is_shown_the_page_that_was_made_for_somebody_else(site: Site) ->
         "accountant": site.contact("P1", "c-accountantaaa", Standing.ACCOUNTANT, "en"),
         "colleague": site.contact("P1", "c-colleagueaaaa", Standing.OWNER, "it"),
     }
-    with site.engine.begin() as connection:
-        contacts.choose_weekly_mail(connection, "P1", "c-colleagueaaaa", False, NOON)
+    contacts.choose(site.engine, PreferenceSource.MAIL, "P1", "c-colleagueaaaa", NOON, NOON, weekly_mail=False)
     for _ in range(2):  # the second time from what was kept
         pages = {name: browser.get("/").text for name, browser in who.items()}
         assert 'name="on" value="0"' in pages["owner"]

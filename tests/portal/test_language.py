@@ -97,6 +97,25 @@ def test_a_colleague_chooses_for_himself_alone(beside: Town) -> None:
     assert told(site) == []
 
 
+def test_an_accountant_chooses_for_himself_on_the_page_that_he_has(beside: Town) -> None:
+    site = beside.site
+    accountant = site.contact("P1", "c-accountantaaa", Standing.ACCOUNTANT, "en")
+    assert 'action="/details/language"' not in beside.partner("P1").get("/").text, "the partner has a page for it"
+    answer = send(accountant, "/", "/details/language", language="nl")
+    assert answer.headers["location"] == "/#language"
+    page = accountant.get("/").text
+    assert '<html lang="nl"' in page
+    assert '<option value="nl" lang="nl" selected>' in page
+    assert '<html lang="de"' in beside.partner("P1").get("/").text
+    assert send(accountant, "/", "/details/language", language="").status_code == 403
+    with site.engine.begin() as connection:
+        (row,) = contacts.untold(connection)
+        contacts.was_told(connection, row)
+    send(accountant, "/", "/details/language", language="nl")
+    with site.engine.connect() as connection:
+        assert contacts.untold(connection) == [], "he is spoken to in it already"
+
+
 def test_what_the_topic_says_is_known_again_and_an_earlier_version_said_nothing(engine: Engine) -> None:
     feed(engine, PreferencesChanged("P1", True, PreferenceSource.PORTAL, NOON, "pt"))
     assert choice(engine) == Choice(language="pt")

@@ -12,18 +12,16 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from schemas.events import PreferenceSource
 from services.kit.office.client import Away, Refused
 from services.kit.speech import LANGUAGES
-from services.portal import contacts
 from services.portal.access import Asked, Needs, Row
 from services.portal.access import Refused as NotOurs
 from services.portal.offices import Details, Rehearsal, Sum, acting
 from services.portal.own_data import own_data
-from services.portal.preferences import choose, chosen
+from services.portal.preferences import chosen
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.routes.counter import calmly, keep, said
-from services.portal.routes.partner import voice_of
+from services.portal.routes.partner import choose, voice_of
 from services.portal.voice import Voice
 
 _FIELDS = ("account_holder", "iban", "bic", "town", "country")
@@ -85,20 +83,11 @@ async def enter(asked: Asked) -> Response:
 
 async def choose_language(asked: Asked) -> Response:
     """Be spoken to in another language from now on; a contact for himself, a partner with all that we write to him."""
-    language, visitor, portal = asked.form.get("language", ""), asked.visitor, asked.portal
+    language, visitor = asked.form.get("language", ""), asked.visitor
     if language not in LANGUAGES and (language or visitor.person):
         raise NotOurs
-
-    def do() -> None:
-        if not visitor.person:
-            at = portal.clock.now()
-            choose(portal.engine, visitor.partner_id, PreferenceSource.PORTAL, at, language=language)
-            return
-        with portal.engine.begin() as connection:
-            contacts.speak(connection, visitor.partner_id, visitor.person, language, portal.sessions.now())
-
-    await run_in_threadpool(do)
-    return RedirectResponse("/details?done=language-chosen", 303)
+    await run_in_threadpool(choose, asked, language=language)
+    return RedirectResponse("/#language" if visitor.accountant else "/details?done=language-chosen", 303)
 
 
 async def give_data(asked: Asked) -> Response:
@@ -166,7 +155,7 @@ def _ask_mails(asked: Asked, operation: str, kind: Any = dict[str, Any]) -> Any:
 ROWS = calmly(
     (
         Row("/details", show_details, Needs.LINK, "details"),
-        Row("/details/language", choose_language, Needs.LINK, "language", "POST"),
+        Row("/details/language", choose_language, Needs.READ, "language", "POST"),
         Row("/details/my-data.json", give_data, Needs.LINK, "my-data"),
         Row("/details/bank", show_form, Needs.CONFIRMED, "bank-details"),
         Row("/details/bank", enter, Needs.CONFIRMED, "bank-details", "POST"),

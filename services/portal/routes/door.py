@@ -16,7 +16,6 @@ from services.portal.audit import actor, note
 from services.portal.auth import LIFETIME, PARTNER, STAFF, Role, Visitor, new_id
 from services.portal.claims.making import CLAIM_ID
 from services.portal.metrics import REFUSED, SESSIONS
-from services.portal.preferences import choose
 from services.portal.views import NotHere, read_quarter
 
 _FORM_SECONDS = 3600
@@ -114,14 +113,10 @@ async def unsubscribe(asked: Asked) -> Response:
     portal, who = asked.portal, _unsubscriber(asked)
     await read_form(asked.request)
 
-    def choose_off() -> None:
-        if not who.person:
-            choose(portal.engine, who.partner_id, PreferenceSource.MAIL, portal.clock.now(), weekly_mail=False)
-            return
-        with portal.engine.begin() as connection:
-            contacts.choose_weekly_mail(connection, who.partner_id, who.person, False, portal.sessions.now())
-
-    await run_in_threadpool(choose_off)
+    source, at, real = PreferenceSource.MAIL, portal.clock.now(), portal.sessions.now()
+    await run_in_threadpool(
+        contacts.choose, portal.engine, source, who.partner_id, who.person, at, real, weekly_mail=False
+    )
     return HTMLResponse(portal.pages.message("unsubscribed", asked.voice()))
 
 

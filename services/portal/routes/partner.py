@@ -14,12 +14,12 @@ from starlette.responses import RedirectResponse, Response
 
 from schemas.events import PreferenceSource
 from schemas.values import Quarter
+from services.kit.speech import LANGUAGES
 from services.kit.statements import Form
 from services.portal import contacts
 from services.portal.access import Asked, Needs, Refused, Row
 from services.portal.exports import Cell, csv_response, xlsx_response
 from services.portal.live import Fragments
-from services.portal.preferences import choose
 from services.portal.quarters import quarters_page
 from services.portal.queries import PartnerRows, snapshot
 from services.portal.routes.door import wanted
@@ -50,7 +50,7 @@ async def show_partner(asked: Asked) -> Response:
         page, voice = _page(asked)
         parts = asked.portal.pages.partner_parts(page, voice)
         weekly, live = _wants_weekly_mail(asked, page), f"/events?quarter={page.quarter}"
-        return asked.page("partner.html", voice, live, page=page, parts=parts, weekly_mail=weekly)
+        return asked.page("partner.html", voice, live, page=page, parts=parts, weekly_mail=weekly, languages=LANGUAGES)
 
     return await asked.kept_page(make)
 
@@ -147,18 +147,24 @@ async def choose_weekly_mail(asked: Asked) -> Response:
     """Turn the weekly mail off or on again, from the partner's own page. A contact of his chooses for himself."""
     if asked.form.get("on") not in ("0", "1"):
         raise Refused
-    portal, visitor, on = asked.portal, asked.visitor, asked.form["on"] == "1"
-
-    def chosen() -> None:
-        if not visitor.person:
-            at = portal.clock.now()
-            choose(portal.engine, visitor.partner_id, PreferenceSource.PORTAL, at, weekly_mail=on)
-            return
-        with portal.engine.begin() as connection:
-            contacts.choose_weekly_mail(connection, visitor.partner_id, visitor.person, on, portal.sessions.now())
-
-    await run_in_threadpool(chosen)
+    await run_in_threadpool(choose, asked, weekly_mail=asked.form["on"] == "1")
     return RedirectResponse("/" + wanted(asked) + "#mails", 303)
+
+
+def choose(asked: Asked, *, weekly_mail: bool | None = None, language: str | None = None) -> None:
+    """Write down what he chose on a page: a contact for himself, whoever is the partner for the partner. Blocks."""
+    portal, visitor = asked.portal, asked.visitor
+    at, real = portal.clock.now(), portal.sessions.now()
+    contacts.choose(
+        portal.engine,
+        PreferenceSource.PORTAL,
+        visitor.partner_id,
+        visitor.person,
+        at,
+        real,
+        weekly_mail=weekly_mail,
+        language=language,
+    )
 
 
 def voice_of(asked: Asked, partner: SqlRow[Any] | None) -> Voice:
