@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 _KNOWN_SEEDS = "tests/simulation/test_simulation.py::test_what_was_found_once_stays_found"
-_PARTITION = tuple(
-    f"tests/simulation/test_{name}.py" for name in ("metrics", "restore", "partition", "settling", "coming_back")
-)
+_STORIES = ("metrics", "restore", "other_log", "partition", "settling", "coming_back")
+_PARTITION = tuple(f"tests/simulation/test_{name}.py" for name in _STORIES)
 _RULES = ("tests/rules", *_PARTITION, _KNOWN_SEEDS)
 _INTAKE = ("tests/streams/test_intake.py", "tests/streams/test_letters.py")
 _COMPILED = tuple(f"tests/contracts/test_{name}.py" for name in ("compiled", "bytes"))
@@ -19,7 +18,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("schemas/packed.py", "schemas/compiled.py"), _COMPILED),
     **dict.fromkeys(("schemas/fit.py", "streams/intake.py", "streams/letters.py"), _INTAKE),
     "streams/lenient.py": ("tests/streams/test_lenient.py",),
-    **{f"streams/{name}.py": _CORE for name in ("partition", "held", "owned", "restore", "settling")},
+    **{f"streams/{name}.py": _CORE for name in ("partition", "held", "owned", "restore", "mark", "settling")},
 }
 CODE_IN_TEXTS = {"schemas/compiled.py"}
 """Modules that write code: their texts with blanks are no sentences."""

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.topics import PARTNERS, POSITIONS, SALES
+from streams.mark import hash_of
 from streams.partition import Partition
 from streams.restore import restore
 from streams.transport import Slice
@@ -103,6 +104,27 @@ def test_the_last_record_is_remembered_behind_markers(bench: Bench) -> None:
     bench.broker.write_all_markers()
     position = restore(bench.around, 0)[0].positions[SALES.name]
     assert (position.offset, position.last_offset, bool(position.last_hash)) == (2, 1, True)
+
+
+def test_where_no_record_was_applied_none_is_remembered() -> None:
+    bench = Bench()
+    log(bench, SALES).mark(Transaction(0), 0)
+    partition = Partition.take(0, bench.around)
+    partition.apply(SALES, [bench.piece(SALES, 0, 1)])
+    position = restore(bench.around, 0)[0].positions[SALES.name]
+    assert (position.offset, position.last_offset, position.last_hash) == (0, -1, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        (b"P1", b"sale", "3fd7f7d857c3797a"),
+        (None, b"sale", "0b9db9fd07293fa1"),
+        (b"P1", None, "34c464859d210602"),
+    ],
+)
+def test_a_record_keeps_the_hash_that_was_written_down(key: bytes | None, value: bytes | None, wanted: str) -> None:
+    assert hash_of(key, value, 1_800_000_000_000) == wanted
 
 
 def test_a_state_of_before_the_last_record_was_remembered_is_taken(bench: Bench) -> None:
