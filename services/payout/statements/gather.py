@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Row, select
 from deploy.runtime.settings import Settings
 from schemas.events import LineStatus, SaleLine
 from schemas.values import PARTNER_ID, Quarter
-from services.kit.speech import languages
 from services.payout import lines, partners
 from services.payout.statements import vat
 from services.payout.statements.due import Due, carried_on, covered
@@ -28,7 +27,6 @@ from services.payout.statements.facts import (
     Transfer,
     VatPart,
 )
-from services.payout.statements.words import TEXTS
 from services.payout.states import PaymentState
 from services.payout.tables import bank_details, payments, runs, statement_items, statements
 from streams.rules.lines import Reason
@@ -97,9 +95,8 @@ def gather(connection: Connection, around: Issuer, wanted: Due, number: str, on:
 
 
 def _language(partner: Row[Any]) -> str:
-    """The one that the partner chose, if statements speak it; else that of his registration."""
-    chosen = partner.chosen_language or ""
-    return chosen if chosen in languages(TEXTS) else str(partner.language)
+    """The one that the partner chose; else that of his registration."""
+    return str(partner.chosen_language or partner.language)
 
 
 def _document_id(wanted: Due, rows: Sequence[Row[Any]], carried: dict[str, str]) -> str:
