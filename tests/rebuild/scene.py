@@ -28,7 +28,7 @@ from schemas.topics import (
 from schemas.values import line_key, partition_of, tally_key
 from services.intake import topics
 from services.kit.log import records
-from tests.streams.harness import NOW, Wire, Worker, a_partner, a_sale, working
+from tests.streams.harness import NOW, Wire, a_partner, a_sale, working
 from tests.waiting import until
 
 START = datetime(2026, 12, 20, 12, tzinfo=UTC)
@@ -124,17 +124,6 @@ class Scene:
         value = None if event is None else self.wire.codec.encode(topic, event)
         self.wire.raw(topic, key.encode(), value, partition=partition_of(partner_id.encode(), 2))
         self.wire.flush()
-
-    def refusal(self) -> str:
-        """What a worker says that refuses to start."""
-        worker = Worker(self.settings)
-        try:
-            assert worker.process.wait(60) == 1
-        finally:
-            worker.stop()
-        said = worker.log.read_text()
-        worker.log.unlink()
-        return said
 
     def lose(self, *lost: Topic) -> None:
         """Delete topics and create them anew."""

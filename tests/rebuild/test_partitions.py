@@ -6,10 +6,10 @@ import dataclasses
 
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from deploy.runtime.settings import Loaded, Settings
+from deploy.runtime.settings import Loaded
 from schemas.topics import TOPICS
 from tests.cli.calling import call
-from tests.streams.harness import Wire, Worker, a_partner, a_sale, working
+from tests.streams.harness import Wire, a_partner, a_sale, refusal, working
 from tests.waiting import until
 
 
@@ -31,13 +31,3 @@ def test_a_changed_number_of_partitions_is_refused_in_topics_and_in_state(loaded
     assert "it was made with another number of partitions" in refusal(three)
     said = call(dataclasses.replace(loaded, settings=three), "rebuild")
     assert (said.code, "was made with another number of partitions" in said.err) == (1, True)
-
-
-def refusal(settings: Settings) -> str:
-    """What a worker says that refuses to start."""
-    worker = Worker(settings)
-    try:
-        assert worker.process.wait(60) == 1
-    finally:
-        worker.stop()
-    return worker.log.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,7 +16,9 @@ from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.group import LeaveGroupRequest
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from deploy.runtime import kafka
 from deploy.runtime.clock import Segment, clock_file, write_segments
@@ -65,6 +68,7 @@ class Worker:
         self.port = settings.port_base + Port.WORKER + 20 * number
         more = {"STAFFEL_PORT_BASE": str(settings.port_base + 20 * number)}
         with self.log.open("ab") as log:
+            self._log_begins = log.tell()
             self.process = subprocess.Popen(
                 command, env=environment(settings, **more), cwd=ROOT, stdout=log, stderr=log
             )
@@ -81,6 +85,10 @@ class Worker:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
+
+    def said(self) -> str:
+        """Its log, without what one before it has left there."""
+        return self.log.read_bytes()[self._log_begins :].decode()
 
     def metric(self, name: str) -> float:
         with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
@@ -112,6 +120,44 @@ def working(settings: Settings, number: int = 0) -> Iterator[Worker]:
         yield worker.ready()
     finally:
         worker.stop()
+
+
+def refusal(settings: Settings) -> str:
+    """What a worker says that refuses to start, while no other one works."""
+    worker = Worker(settings)
+    try:
+        assert worker.process.wait(60) == 1
+    finally:
+        worker.stop()
+    forget_the_dead(settings)
+    return worker.said()
+
+
+def forget_the_dead(settings: Settings) -> None:
+    """Take everybody out of the workers' group: for those who ended without a word when no other one works.
+
+    The broker would do it when their sessions expire, ten seconds later, and let nobody else begin before.
+    """
+    group = f"{settings.topic_prefix}{settings.app_id}"
+    admin = kafka.admin(settings)  # kept until it has answered: nobody would, once it is gone
+    try:
+        found = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return  # nobody came as far as joining it
+        raise
+    asyncio.run(_leave(settings, group, [member.member_id for member in found.members]))
+
+
+async def _leave(settings: Settings, group: str, members: Sequence[str]) -> None:
+    client = AIOKafkaClient(bootstrap_servers=settings.kafka)
+    await client.bootstrap()
+    try:
+        for member in members:
+            answer = await client.send(client.get_random_node(), LeaveGroupRequest(group, member))
+            assert answer.error_code == 0
+    finally:
+        await client.close()
 
 
 class Written(NamedTuple):
@@ -163,7 +209,7 @@ class Wire:
         consumer.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in range(self.settings.partitions)])
         found, ended = [], set()
         while len(ended) < self.settings.partitions:
-            for message in consumer.consume(5000, 0.1):
+            for message in consumer.consume(5000, 0.02):
                 if message.error() is None:
                     found.append(message)
                 elif message.error().code() == KafkaError._PARTITION_EOF:

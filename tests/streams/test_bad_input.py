@@ -27,7 +27,7 @@ from schemas.events import SaleReturned
 from schemas.topics import DEAD_LETTERS, PARTNERS, SALES, SALES_BYTES_MAX
 from schemas.values import partition_of
 from services.kit.deadletters import replay
-from tests.streams.harness import NOW, Wire, a_partner, a_sale, working
+from tests.streams.harness import NOW, Wire, a_partner, a_sale, forget_the_dead, working
 from tests.streams.test_topic_settings import set_topic
 from tests.waiting import until
 
@@ -284,6 +284,7 @@ def test_without_the_registry_known_schemas_go_on_and_unknown_ones_wait_for_it(s
             wire.flush()
             assert worker.process.wait(60) == Exit.NOT_READY
             assert "schema registry" in worker.log.read_text().splitlines()[-2]
+        forget_the_dead(own)
         assert wire.units() == {"P1": 3}
         door.shut = False
         with working(own):
@@ -333,11 +334,13 @@ def test_too_many_dead_letters_stop_the_worker_and_whoever_takes_over_until_some
         assert "nothing more is put aside" in worker.log.read_text()
         assert worker.is_ready(), "it stays for a while, so that its metrics are read"
         assert worker.kill(signal.SIGTERM) == Exit.REFUSED
+    forget_the_dead(own)
     before = len(letters(wire))
     assert before <= 26, "20 above a fifth of the records"
     # Another worker knows what went before, and eats nothing more.
     with working(own) as worker:
         until(lambda: worker.metric("rebate_stopped_by_dead_letters") == 1, what="the next one's stop")
+    forget_the_dead(own)
     assert len(letters(wire)) == before
     # The sender is mended; what is bad has to pass.
     with working(dataclasses.replace(own, dead_letters_percent_max=0)):

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from deploy.runtime.settings import Loaded, Settings
 from schemas.topics import DEAD_LETTERS, QUARTER_CLOSES, SALE_LINES, SALES, TALLIES, Topic
 from tests.cli.calling import call
-from tests.streams.harness import Worker, working
+from tests.streams.harness import refusal, working
 
 
 def set_topic(settings: Settings, topic: Topic, name: str, value: str) -> None:
@@ -19,16 +19,6 @@ def set_topic(settings: Settings, topic: Topic, name: str, value: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic.full_name(settings.topic_prefix), incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": settings.kafka})
     admin.incremental_alter_configs([resource])[resource].result()
-
-
-def refused(settings: Settings) -> str:
-    """What a worker says that does not start."""
-    worker = Worker(settings)
-    try:
-        assert worker.process.wait(60) == 1
-    finally:
-        worker.stop()
-    return worker.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +36,7 @@ def refused(settings: Settings) -> str:
 def test_what_loses_records_is_refused_and_mended(loaded: Loaded, topic: Topic, name: str, value: str) -> None:
     settings = loaded.settings
     set_topic(settings, topic, name, value)
-    said = refused(settings)
+    said = refusal(settings)
     assert f"{topic.full_name(settings.topic_prefix)}: {name} is {value}, must be {topic.config[name]}" in said
     assert "./staffel topics mend" in said
     mended = call(loaded, "topics", "mend")
@@ -65,4 +55,4 @@ def test_what_only_differs_is_mentioned(settings: Settings) -> None:
 
 
 def test_one_copy_is_refused_unless_it_was_said(settings: Settings) -> None:
-    assert "fewer than 3 replicas" in refused(dataclasses.replace(settings, single_node=False))
+    assert "fewer than 3 replicas" in refusal(dataclasses.replace(settings, single_node=False))
