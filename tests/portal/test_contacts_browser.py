@@ -111,6 +111,10 @@ def test_an_owner_lets_his_accountant_in(
     with sam.expect_download() as started:
         sam.get_by_role("link", name=f"{NUMBER} PDF").first.click()
     assert started.value.path().read_bytes().startswith(b"%PDF")
+    sam.goto(address)
+    sam.get_by_label("Language of mails and pages").select_option("nl")
+    sam.get_by_role("button", name="Use this language").click()
+    expect(sam.locator("html")).to_have_attribute("lang", "nl")
     for path in ("/details", "/details/bank", "/details/contacts", "/tokens", "/confirm", "/claims/new"):
         answer = sam.goto(address + path)
         assert answer is not None
