@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 from typing import Any
 
 import pytest
@@ -19,17 +20,21 @@ NOT_OF_THE_COMMAND_LINE = {"test", "commands"}
 each_document = pytest.mark.parametrize("name", DOCUMENTS)
 
 
+@cache
+def at(*path: str) -> Any:
+    """The command or group of this name; None if there is none."""
+    return at(*path[:-1]).get_command(None, path[-1]) if path else typer.main.get_command(app)
+
+
 def command_at(words: list[str]) -> tuple[Any, str]:
     """The command that these words call, and its name. Raises AssertionError if there is none."""
-    command: Any = typer.main.get_command(app)
     path: list[str] = []
     for word in words:
-        if word.startswith("-") or not hasattr(command, "get_command"):
+        if word.startswith("-") or not hasattr(at(*path), "get_command"):
             break
-        found = command.get_command(None, word)
-        assert found is not None, f"{' '.join([*path, word])} is no command"
-        command, path = found, [*path, word]
-    return command, " ".join(path)
+        path.append(word)
+        assert at(*path) is not None, f"{' '.join(path)} is no command"
+    return at(*path), " ".join(path)
 
 
 @each_document
