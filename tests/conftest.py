@@ -22,6 +22,20 @@ from deploy.runtime.settings import Loaded, Port, Settings, load
 from services.intake import topics
 
 _numbers = itertools.count(1)
+_LONG = (
+    "tests/story/",
+    "tests/chaos/",
+    "tests/demo/test_demo.py",
+    "tests/simulation/test_simulation.py",
+    "tests/embedded/test_stack.py",
+    "tests/rebuild/",
+    "tests/streams/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take long come first: of several processes that share the tests, none is left alone with one."""
+    items.sort(key=lambda item: next((n for n, path in enumerate(_LONG) if item.nodeid.startswith(path)), len(_LONG)))
 
 
 def _port_bases(each: int = 20) -> Iterator[int]:
