@@ -62,6 +62,11 @@ def cut_to_a_marker(bench: Bench) -> None:
     bench.send(SALES, a_sale("D"))
 
 
+def cut_to_nothing_but_a_marker(bench: Bench) -> None:
+    cut(bench)
+    log(bench, SALES).mark(Transaction(0), 0)
+
+
 def partners_cut_and_written_on(bench: Bench) -> None:
     log(bench, PARTNERS).cut(0)
     bench.send(PARTNERS, a_partner(country="AT"))
@@ -77,12 +82,20 @@ def partners_cut_and_written_on(bench: Bench) -> None:
         (cut_and_written_on, "sales partition 0 does not hold at 1 what was applied from there"),
         (cut_and_sent_again, "sales partition 0 does not hold at 1 what was applied from there"),
         (cut_to_a_marker, "sales partition 0 does not hold at 1 what was applied from there"),
+        (cut_to_nothing_but_a_marker, "sales partition 0 does not hold at 1 what was applied from there"),
         (partners_cut_and_written_on, "partners partition 0 does not hold at 0 what was applied from there"),
     ],
 )
 def test_a_log_that_is_not_the_one_is_refused(bench: Bench, damage: Callable[[Bench], None], why: str) -> None:
     damage(bench)
     refused(bench, why)
+
+
+def test_a_partition_does_not_begin_where_the_first_record_is_gone() -> None:
+    bench = Bench()
+    bench.send(SALES, a_sale("A"), a_sale("B"))
+    log(bench, SALES).delete_before(1)
+    refused(bench, "begins at 1, records from 0 on are gone")
 
 
 def test_a_log_that_begins_at_the_next_record_or_has_a_later_epoch_is_the_same(bench: Bench) -> None:
