@@ -104,7 +104,8 @@ class _Worker:
             "STAFFEL_KAFKA": settings.kafka,
             "STAFFEL_REGISTRY_URL": settings.registry_url,
         }
-        with (settings.data / f"worker-{number}.log").open("ab") as log:
+        self._log = settings.data / f"worker-{number}.log"
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "streams"], env={**environment(loaded), **own}, stdout=log, stderr=log
             )
@@ -113,12 +114,16 @@ class _Worker:
     def ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise NotReady("the worker ended", "its log was in the benchmark's folder; run ./staffel doctor")
+            self.must_run()
             if self._ask("/healthz") is not None:
                 return
             time.sleep(0.02)
         raise NotReady(f"the worker was not ready within {_START_SECONDS} s")
+
+    def must_run(self) -> None:
+        """Raises NotReady if it has ended: nothing that is waited for would come."""
+        if self._process.poll() is not None:
+            raise NotReady("the worker ended", f"the end of its log: {self._log.read_text()[-1000:].strip()}")
 
     def applied(self, source: Topic = SALES) -> Mapping[str, int]:
         """For each partition that it owns or owned, how many records of a source it has applied."""
@@ -165,6 +170,7 @@ def _work_off(workers: list[_Worker], sales: int, say: Say) -> Throughput:
         at = time.monotonic()
         partitions: dict[str, int] = {}
         for worker in workers:
+            worker.must_run()
             for number, applied in worker.applied().items():
                 partitions[number] = max(partitions.get(number, 0), applied)
         done = sum(partitions.values())
@@ -265,6 +271,7 @@ def _wait_for_partners(worker: _Worker, number: int) -> None:
     """A sale before its partner's registration would wait for that, and be measured with it."""
     deadline = time.monotonic() + _START_SECONDS
     while sum(worker.applied(PARTNERS).values()) < number:
+        worker.must_run()
         if time.monotonic() > deadline:
             raise NotReady(f"{number:,} partners were not registered within {_START_SECONDS} s", "run ./staffel doctor")
         time.sleep(_LOOK_SECONDS)
