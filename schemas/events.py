@@ -389,10 +389,6 @@ def id_of(event: Event) -> str:
 
 def content_hash(event: SaleReported | SaleReturned) -> str:
     """A short hash of what a report says, leaving out who said it and when: two reports with the same hash are one."""
-    match event:
-        case SaleReported():
-            day = event.sold_on
-        case SaleReturned():
-            day = event.returned_on
-    facts = [event.product_id, str(event.quantity), day.isoformat(), *sorted(event.serial_numbers)]
+    day = event.sold_on if isinstance(event, SaleReported) else event.returned_on
+    facts = (event.product_id, str(event.quantity), day.isoformat(), *sorted(event.serial_numbers))
     return hashlib.blake2b("\x1f".join(facts).encode(), digest_size=8).hexdigest()

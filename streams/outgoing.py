@@ -9,10 +9,11 @@ from schemas.topics import Topic
 
 
 class Outgoing(NamedTuple):
-    """A record to be written in a transaction. Without a partition, the key decides."""
+    """A record to be written in a transaction."""
 
     topic: Topic
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, Any]]
-    partition: int | None = None
+    partition: int = -1
+    """That of the key, if none is said."""

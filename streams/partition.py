@@ -302,16 +302,15 @@ class Partition:
         self._restored.positions.update(positions)
 
     def _write(self, record: Outgoing) -> None:
-        where = {} if record.partition is None else {"partition": record.partition}
         name = record.topic.full_name(self._around.settings.topic_prefix)
-        self._produce(name, value=record.value, key=record.key, headers=record.headers, **where)
+        self._produce(name, record.value, record.key, record.partition, headers=record.headers)
 
     def _write_position(self, position: Position) -> None:
         self._produce(
             POSITIONS.full_name(self._around.settings.topic_prefix),
-            value=self._around.codec.encode(POSITIONS, position),
-            key=position.source.encode(),
-            partition=self.number,
+            self._around.codec.encode(POSITIONS, position),
+            position.source.encode(),
+            self.number,
             **({"on_delivery": self._note_broker_time} if position.source == CALENDAR else {}),
         )
 
@@ -325,16 +324,16 @@ class Partition:
         for partner_id, own in draft.lines:
             for sale_id, packed in own.items():
                 key = line_key(partner_id, sale_id).encode()
-                produce(name, value=publish(head, partner_id, sale_id, packed), key=key, partition=self.number)
+                produce(name, publish(head, partner_id, sale_id, packed), key, self.number)
         name = TALLIES.full_name(prefix)
         for tally in draft.tallies.values():
             key = tally_key(tally.programme_id, tally.partner_id, tally.quarter).encode()
-            produce(name, value=codec.encode(TALLIES, tally), key=key, partition=self.number)
+            produce(name, codec.encode(TALLIES, tally), key, self.number)
 
-    def _produce(self, name: str, **record: Any) -> None:
+    def _produce(self, name: str, value: bytes | None, key: bytes | None, partition: int, **more: Any) -> None:
         while True:
             try:
-                self._producer.produce(name, **record)
+                self._producer.produce(name, value, key, partition, **more)
                 return
             except BufferError:  # large records: some must be on their way before there is room for more
                 self._producer.poll(0.1)
