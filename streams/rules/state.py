@@ -75,7 +75,10 @@ class State:
 
     def drop_line(self, partner_id: str, sale_id: str) -> None:
         """Forget a line."""
-        self._lines.get(partner_id, {}).pop(sale_id, None)
+        own = self._lines.get(partner_id, {})
+        own.pop(sale_id, None)
+        if not own:
+            self._lines.pop(partner_id, None)
 
     def known(self) -> set[str]:
         """Everybody of whom there is a line or a standing, or was a line."""

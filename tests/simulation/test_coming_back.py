@@ -96,6 +96,14 @@ def test_standings_that_an_open_transaction_hides_are_waited_for(bench: Bench, p
     assert 60 < bench.elapsed - began < 61
 
 
+def test_a_later_owner_lets_him_go_too(bench: Bench, partition: Partition) -> None:
+    """Of his lines nothing is left but the tombstones, until their topic is compacted."""
+    owner = Partition.take(0, bench.around)
+    bench.elapsed += 11
+    owner.apply_calendar()
+    assert away(owner) == {"P1", "P2"}
+
+
 def test_what_is_read_with_is_closed(bench: Bench, partition: Partition) -> None:
     make, still_open = bench.around.clients.reader, []
 
