@@ -14,6 +14,13 @@ from deploy.runtime.settings import load
 from streams.assembly import create_app
 
 
+class Worker(faust.Worker):
+    """Ends when all has ended: Faust would wait for another second."""
+
+    async def _sentinel_task(self) -> None:
+        pass
+
+
 def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     try:
@@ -27,7 +34,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     _tune()
     app.finalize()
-    worker = faust.Worker(app, loglevel=settings.log_level, override_logging=False, quiet=True)
+    worker = Worker(app, loglevel=settings.log_level, override_logging=False, quiet=True)
     worker.execute_from_commandline()
 
 

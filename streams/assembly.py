@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import faust
+from faust.tables.manager import TableManager
 from faust.types import TP
 
 from deploy.runtime.clock import open_clock
@@ -23,6 +24,14 @@ from streams.surroundings import RealMachine, Surroundings, real_clients
 from streams.transport import SliceSchema, Transport
 
 _TICK_SECONDS = 0.5
+
+
+class NoTables(TableManager):
+    """Faust's tables, of which we have none: it would wait a second at each start for some to be declared."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class StreamApp(faust.App):
@@ -68,6 +77,7 @@ def create_app(settings: Settings) -> StreamApp:
         f"{settings.topic_prefix}{settings.app_id}",
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
         store="memory://",
+        TableManager=NoTables,
         datadir=str(settings.data / "faust"),
         web_enabled=False,
         topic_disable_leader=True,
