@@ -24,6 +24,7 @@ class Open(NamedTuple):
     name: str
     epoch: int
     commits: bool
+    sent: list[SaleReported | SaleReturned]
 
 
 class Traffic:
@@ -165,6 +166,7 @@ class Traffic:
             partition = partition_of(event.partner_id.encode(), self._partitions)
             self._put_in(one, SALES, partition, event.partner_id.encode(), self._codec.encode(SALES, event))
             if one.commits:
+                one.sent.append(event)
                 self._sent.append(event)
         if self._chance.random() < 0.5:
             self._end(one)
@@ -185,7 +187,7 @@ class Traffic:
     def _begin(self, commits: bool) -> Open:
         self._strangers += 1
         name = f"stranger-{self._strangers}"
-        return Open(name, self._broker.begin_epoch(name, self._chance.choice([5.0, 20.0])), commits)
+        return Open(name, self._broker.begin_epoch(name, self._chance.choice([5.0, 20.0])), commits, [])
 
     def _put_in(self, one: Open, topic: Topic, partition: int, key: bytes, value: bytes) -> None:
         log = self._broker.log(topic.full_name(self._prefix), partition)
@@ -194,8 +196,8 @@ class Traffic:
     def _end(self, one: Open) -> None:
         try:
             self._broker.end(one.name, one.epoch, one.commits)
-        except Refused:
-            return  # its time was over
+        except Refused:  # its time was over: nobody has reported anything
+            self._sent = [event for event in self._sent if event not in one.sent]
 
     # --- below ---------------------------------------------------------------------------------------------------
 
