@@ -6,18 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from schemas.events import ClaimDecision, LineStatus
+from services.kit.database import open_engine
 from services.portal.audit import Wanted as Entries
 from services.portal.audit import entries
 from services.portal.auth import Role
 from services.portal.claims import making
 from services.portal.claims.deciding import Decision, Outcome, decide
+from services.portal.claims.known import Known
 from services.portal.claims.making import TooMuch, make
 from services.portal.claims.reading import Claimed
 from services.portal.claims.tables import Status, claim_proofs, claim_serials
+from services.portal.tables import MIGRATIONS
 from streams.rules.terms import Programme
+from tests.databases import drop, postgres_url
 from tests.portal import claiming
 from tests.portal.claiming import claim, made, pdf, picture, told
 from tests.portal.conftest import Site, mark_in
@@ -128,6 +132,28 @@ def test_the_same_form_twice_at_once_is_one_claim(engine: Engine) -> None:
         results = list(pool.map(lambda _: make(engine, "P1", [ONE], [], NOON), range(4)))
     assert sum(len(result.claim_ids) for result in results) == 1
     assert len(made(engine)) == 1
+
+
+@pytest.mark.parametrize("after_the_look", [False, True])
+def test_a_claim_that_somebody_makes_meanwhile_is_not_made_again(
+    monkeypatch: pytest.MonkeyPatch, after_the_look: bool
+) -> None:
+    """Where two can write at once: SQLite lets one after the other."""
+    url = postgres_url()
+    engine, look = open_engine(url, MIGRATIONS), making.known_already
+
+    def and_meanwhile(connection: Connection, partner_id: str, one: Claimed) -> Known | None:
+        monkeypatch.setattr(making, "known_already", look)
+        found = look(connection, partner_id, one) if after_the_look else None
+        with ThreadPoolExecutor(1) as other:
+            assert len(other.submit(make, engine, "P1", [ONE], [], NOON).result(10).claim_ids) == 1
+        return found if after_the_look else look(connection, partner_id, one)
+
+    monkeypatch.setattr(making, "known_already", and_meanwhile)
+    result = make(engine, "P1", [ONE], [], NOON)
+    assert (list(result.claim_ids), len(result.known), len(made(engine))) == ([], 1, 1)
+    engine.dispose()
+    drop(url)
 
 
 def test_a_file_of_many_leaves_out_what_is_known(site: Site) -> None:

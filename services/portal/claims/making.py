@@ -57,11 +57,13 @@ def _make(
     report_id, made, known = f"R-{_letters(secrets.token_bytes(8))}", [], []
     with engine.begin() as connection:
         for one in claimed:
+            # Before it is looked: a claim that somebody makes in between is found, or has this very number.
+            attempt = _next_attempt(connection, partner_id, one)
             found = known_already(connection, partner_id, one)
             if found is not None:
                 known.append(found)
             else:
-                made.append(_write(connection, partner_id, report_id, one, now))
+                made.append(_write(connection, partner_id, report_id, one, attempt, now))
         if made:
             _keep_within(connection, partner_id, proofs, now)
             report = {"report_id": report_id, "partner_id": partner_id, "made_at": now}
@@ -140,9 +142,12 @@ def claim_id_of(partner_id: str, sale_id: str, attempt: int) -> str:
     return f"C-{_letters(digest)}"
 
 
-def _write(connection: Connection, partner_id: str, report_id: str, one: Claimed, now: datetime) -> str:
+def _next_attempt(connection: Connection, partner_id: str, one: Claimed) -> int:
     same = (claims.c.partner_id == partner_id, claims.c.sale_id == one.sale_id)
-    attempt = (connection.execute(select(func.max(claims.c.attempt)).where(*same)).scalar() or 0) + 1
+    return (connection.execute(select(func.max(claims.c.attempt)).where(*same)).scalar() or 0) + 1
+
+
+def _write(connection: Connection, partner_id: str, report_id: str, one: Claimed, attempt: int, now: datetime) -> str:
     claim_id = claim_id_of(partner_id, one.sale_id, attempt)
     row = one._asdict() | {"serial_numbers": "\n".join(one.serial_numbers)}
     text = row.pop("note")
