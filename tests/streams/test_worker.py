@@ -26,7 +26,7 @@ def test_sales_become_tallies_and_tier_changes_and_returns_take_them_back(settin
     wire.send(a_partner("P1"))
     wire.flush()
     with working(settings) as worker:
-        until(lambda: worker.metric("rebate_position_offset") == 0, what="the partner")
+        until(lambda: worker.metric("rebate_tally_apply_seconds_count") == 1, what="the partner applied")
         wire.send(a_sale("A", "P1", 9), a_sale("B", "P1", 2), a_sale("B", "P1", 2))
         wire.send(SaleReturned("R1", "B", "P1", "TS-100", 2, date(2026, 11, 5), NOW))
         wire.flush()
