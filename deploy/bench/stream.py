@@ -28,13 +28,14 @@ from deploy.runtime.errors import NotReady
 from deploy.runtime.settings import Loaded, Port, load
 from schemas.codec import Codec, ConfluentRegistry, header, headers_for
 from schemas.events import Partner, SaleReported
-from schemas.topics import PARTNERS, SALES, TIER_CHANGES, Topic
+from schemas.topics import PARTNERS, SALES, TIER_CHANGES
+from services.intake.applied import Deadline, ends_of, wait_for_stream
 from services.kit.sender import Sender, open_codec
 
 _PARTNERS = 20_000
 _START_SECONDS = 120
 _LOOK_SECONDS = 0.1  # each look costs the workers a page of metrics
-_APPLIED = re.compile(r'^rebate_position_offset\{partition="(\d+)",source="(\w+)"\} (\S+)$', re.MULTILINE)
+_APPLIED = re.compile(r'^rebate_position_offset\{partition="(\d+)",source="sales"\} (\S+)$', re.MULTILINE)
 Say = Callable[[str], None]
 
 
@@ -88,7 +89,7 @@ def run(sales: int, workers: int, rate: int, seconds: float, port_base: int, say
                 running[0].ready()
                 restored = time.monotonic() - begun
                 say(f"sending {rate:,} sales a second for {seconds:.0f} s …")
-                latency = _latency(loaded, running[0], rate, seconds)
+                latency = _latency(loaded, rate, seconds)
     return Figures(workers, throughput, restored, latency)
 
 
@@ -125,10 +126,9 @@ class _Worker:
         if self._process.poll() is not None:
             raise NotReady("the worker ended", f"the end of its log: {self._log.read_text()[-1000:].strip()}")
 
-    def applied(self, source: Topic = SALES) -> Mapping[str, int]:
-        """For each partition that it owns or owned, how many records of a source it has applied."""
-        found = _APPLIED.findall(self._ask("/metrics") or "")
-        return {number: int(float(offset)) + 1 for number, name, offset in found if name == source.name}
+    def applied(self) -> Mapping[str, int]:
+        """For each partition that it owns or owned, how many sales it has applied."""
+        return {number: int(float(offset)) + 1 for number, offset in _APPLIED.findall(self._ask("/metrics") or "")}
 
     def cpu_seconds(self) -> float:
         times = self._figures.cpu_times()
@@ -223,7 +223,7 @@ def _write(loaded: Loaded, number: int) -> None:
     producer.flush()
 
 
-def _latency(loaded: Loaded, worker: _Worker, rate: int, seconds: float) -> Latency:
+def _latency(loaded: Loaded, rate: int, seconds: float) -> Latency:
     """Each sale has ten units and a partner of its own, so that each one reaches a tier."""
     settings = loaded.settings
     codec = Codec(ConfluentRegistry(settings.registry_url), settings.topic_prefix)
@@ -241,7 +241,8 @@ def _latency(loaded: Loaded, worker: _Worker, rate: int, seconds: float) -> Late
         )
         producer.poll(0)
     producer.flush()
-    _wait_for_partners(worker, _PARTNERS + number)
+    # A sale before its partner's registration would wait for that, and be measured with it.
+    wait_for_stream(settings, ends_of(settings, (PARTNERS,)), Deadline.after(_START_SECONDS))
     sent: dict[str, float] = {}
     waits: list[float] = []
     begun = time.monotonic()
@@ -265,16 +266,6 @@ def _latency(loaded: Loaded, worker: _Worker, rate: int, seconds: float) -> Late
     reader.close()
     waits.sort()
     return Latency(rate, len(waits), _ms(waits, 0.5), _ms(waits, 0.99))
-
-
-def _wait_for_partners(worker: _Worker, number: int) -> None:
-    """A sale before its partner's registration would wait for that, and be measured with it."""
-    deadline = time.monotonic() + _START_SECONDS
-    while sum(worker.applied(PARTNERS).values()) < number:
-        worker.must_run()
-        if time.monotonic() > deadline:
-            raise NotReady(f"{number:,} partners were not registered within {_START_SECONDS} s", "run ./staffel doctor")
-        time.sleep(_LOOK_SECONDS)
 
 
 def _ms(waits: list[float], share: float) -> float:

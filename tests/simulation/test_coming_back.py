@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from streams.partition import Partition
 from tests.rules.facts import a_partner, a_sale
 from tests.simulation.given import PREFIX
 from tests.simulation.test_partition import Bench
-
-A_YEAR = timedelta(days=365).total_seconds()
+from tests.simulation.test_settling import A_YEAR
 
 
 @pytest.fixture
