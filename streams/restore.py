@@ -114,12 +114,11 @@ def published_of(
     ends = _wait_until_settled(around.clients.admin(), around, partition, seconds)
     reader = _Reader(around, partition)
     try:
-        tallies = _tallies(around.codec, reader.read(TALLIES, ends[TALLIES.name]))
+        every = reader.read(TALLIES, ends[TALLIES.name])
+        own = (message for message in every if message.key().decode().split("/", 2)[1] in partner_ids)
+        tallies = list(_tallies(around.codec, own))
         settled = _settled_sales(around.codec, reader.read(SETTLED_SALES, ends[SETTLED_SALES.name]))
-        return (
-            [tally for tally in tallies if tally.partner_id in partner_ids],
-            [sales for sales in settled if sales.partner_id in partner_ids],
-        )
+        return tallies, [sales for sales in settled if sales.partner_id in partner_ids]
     finally:
         reader.close()
 
@@ -312,17 +311,15 @@ def _refuse_other_logs(
         log, position = logs[source.name], positions.get(source.name)
         where = f"{source.name} partition {partition}"
         next_offset = position.offset + 1 if position else 0
+        if position and position.topic_id != log.topic_id:
+            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _RESTORE)
+        if position and log.leader_epoch < position.leader_epoch:
+            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _RESTORE)
         if log.start > next_offset:
             raise StaffelError(f"{where} begins at {log.start}, records from {next_offset} on are gone", _RESTORE)
-        if position is None:
-            continue
-        if position.topic_id != log.topic_id:
-            raise StaffelError(f"{where} is not the log that this state was made from: it was created anew", _RESTORE)
-        if log.leader_epoch < position.leader_epoch:
-            raise StaffelError(f"{where} went back to an earlier leader epoch: records may be gone", _RESTORE)
         if log.end < next_offset:
             raise StaffelError(f"{where} ends at {log.end}, before offset {next_offset} of the state", _RESTORE)
-        if log.start <= position.last_offset and not _holds_last(reader, source, position):
+        if position and log.start <= position.last_offset and not _holds_last(reader, source, position):
             raise StaffelError(
                 f"{where} does not hold at {position.last_offset} what was applied from there: "
                 "it lost its end and was written on",
